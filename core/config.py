@@ -1,0 +1,243 @@
+"""Configuration: evo.toml or [tool.evo] in pyproject.toml, then EVO_* variables, then flags.
+
+Every key stands here, with its default and its unit. An unknown key is an error that names
+the nearest known one: a misspelt limit must not silently be no limit.
+"""
+
+import difflib
+import os
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from evo_agent.core.errors import ConfigError
+
+STATE_FOLDER = ".evo"  # in the repository: runs, skills, environments' records
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which model drives the agent. No name: the repair solver works, without a model."""
+
+    name: str = ""  # litellm's "provider/model", or "replay:FILE"
+    api_base: str = ""
+    text_actions: bool = False  # for models without tool calls
+    temperature: float = 0.0
+    max_output_tokens: int = 8192
+    context_tokens: int = 100_000  # the prompt is kept below this
+    timeout: float = 300.0  # seconds a call
+    retries: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What one run may use; 0 means no limit."""
+
+    rounds: int = 3
+    steps: int = 100  # model calls a round
+    tokens: int = 2_000_000
+    seconds: float = 3600.0
+    dollars: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """Where commands run, and how the project is set up and tested there."""
+
+    backend: str = "auto"  # auto | docker | podman | bubblewrap | local
+    image: str = ""  # docker image; empty for the default or what the repository describes
+    setup: tuple[str, ...] = ()  # commands that build the environment (network allowed)
+    test: str = ""  # command that runs the whole suite; empty: detected (Python)
+    test_one: str = ""  # command that runs {tests}; empty: detected, or `test` is used
+    report: str = ""  # JUnit XML file that the command writes, relative to the root
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 60.0  # seconds a command
+    memory_mb: int = 4096
+    cpus: float = 2.0
+    processes: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyConfig:
+    """How a patch is judged."""
+
+    repeats: int = 2  # runs that must agree
+    seconds: float = 900.0  # for the regression tests together
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """Where memory lives and how it is embedded."""
+
+    enabled: bool = True
+    path: str = ""  # folder of journal and index; empty: the user's data folder, shared
+    embedder: str = "lexical"  # lexical | minilm | litellm:<model>
+    limit: int = 5  # records shown to the solver
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be configured, in tables as they stand in evo.toml."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+
+T = TypeVar("T")
+
+
+def load_config(
+    repo: Path | None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read the configuration of a repository.
+
+    Args:
+        repo: the repository's top folder; None reads no file.
+        environ: where EVO_<TABLE>_<KEY> is looked up (default: the process's environment).
+        flags: "table.key" to value; None values are left out.
+
+    Raises:
+        ConfigError: a file cannot be parsed, a key is unknown, or a value has a wrong type.
+    """
+    config = Config()
+    for table, source in _files(repo):
+        config = _apply(config, table, source)
+    config = _apply_environment(config, os.environ if environ is None else environ)
+    for dotted, value in (flags or {}).items():
+        if value is not None:
+            table_name, key = dotted.split(".", 1)
+            config = _apply(config, {table_name: {key: value}}, f"flag for {dotted}")
+    return config
+
+
+def data_folder(config: Config, repo: Path | None) -> Path:
+    """The folder of journal and index (not created here)."""
+    if config.memory.path:
+        path = Path(config.memory.path).expanduser()
+        return path if path.is_absolute() or repo is None else repo / path
+    home = os.environ.get("EVO_HOME")
+    if home:
+        return Path(home).expanduser() / "memory"
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "evo" / "memory"
+
+
+def cache_folder() -> Path:
+    """The folder of built environments and images (not created here)."""
+    home = os.environ.get("EVO_HOME")
+    if home:
+        return Path(home).expanduser() / "cache"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "evo"
+
+
+def _files(repo: Path | None) -> list[tuple[Mapping[str, Any], str]]:
+    if repo is None:
+        return []
+    found: list[tuple[Mapping[str, Any], str]] = []
+    project = _toml(repo / "pyproject.toml").get("tool", {})
+    if isinstance(project, Mapping) and "evo" in project:
+        found.append((project["evo"], "pyproject.toml [tool.evo]"))
+    own = _toml(repo / "evo.toml")
+    if own:
+        found.append((own, "evo.toml"))
+    return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}", "mend the file, or remove it"
+        ) from error
+
+
+def _apply(config: Config, tables: Mapping[str, Any], source: str) -> Config:
+    changes: dict[str, Any] = {}
+    for name, values in tables.items():
+        section = getattr(config, _known(name, Config, source), None)
+        if not isinstance(values, Mapping) or not is_dataclass(section):
+            raise ConfigError(f"{source}: {name} must be a table", f"write [{name}] above its keys")
+        changes[name] = _replaced(section, values, f"{source}: {name}")
+    return replace(config, **changes)
+
+
+def _apply_environment(config: Config, environ: Mapping[str, str]) -> Config:
+    for table in fields(Config):
+        section = getattr(config, table.name)
+        values = {
+            key.name: environ[f"EVO_{table.name}_{key.name}".upper()]
+            for key in fields(section)
+            if f"EVO_{table.name}_{key.name}".upper() in environ
+        }
+        if values:
+            new = _replaced(section, values, f"EVO_{table.name.upper()}_*")
+            config = replace(config, **{table.name: new})
+    return config
+
+
+def _replaced(section: T, values: Mapping[str, Any], source: str) -> T:
+    hints = get_type_hints(type(section))
+    converted = {
+        _known(key, type(section), source): _convert(value, hints[key], f"{source}.{key}")
+        for key, value in values.items()
+        if _known(key, type(section), source)
+    }
+    return replace(section, **converted)  # type: ignore[type-var]
+
+
+def _known(name: str, owner: type, source: str) -> str:
+    names = [f.name for f in fields(owner)]
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    raise ConfigError(f"{source}: unknown key {name!r}", hint)
+
+
+def _convert(value: Any, wanted: Any, source: str) -> Any:
+    """Check a value from TOML or a flag, or parse one from a variable (a string)."""
+    try:
+        if get_origin(wanted) is tuple:
+            items = value.split("\n") if isinstance(value, str) else list(value)
+            return tuple(_convert(item, get_args(wanted)[0], source) for item in items)
+        if get_origin(wanted) in (Mapping, dict, types.MappingProxyType) or isinstance(
+            value, Mapping
+        ):
+            return {str(k): str(v) for k, v in dict(value).items()}
+        if wanted is bool:
+            return _boolean(value)
+        if wanted in (int, float) and not isinstance(value, bool):
+            number = wanted(value)
+            if number < 0:
+                raise ValueError("negative")  # noqa: TRY301
+            return number
+        if wanted is str and isinstance(value, str):
+            return value
+    except (TypeError, ValueError):
+        pass
+    name = getattr(wanted, "__name__", str(wanted))
+    raise ConfigError(f"{source}: {value!r} is not a {name}", "see `evo init` for an example")
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError(value)
