@@ -1,0 +1,195 @@
+"""A sandbox and a model that write down what they do, and answer from the log when resuming.
+
+Solvers see only these, so that nothing a solver learns escapes the log.
+"""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from evo_agent.core.errors import EvoError
+from evo_agent.core.events import RunLog, digest
+from evo_agent.core.protocols import Model, Sandbox
+from evo_agent.core.types import (
+    CommandResult,
+    Cost,
+    Message,
+    Reply,
+    ToolCall,
+    ToolSpec,
+    to_json,
+)
+
+_INLINE_BYTES = 4096  # files read or written beyond this are kept as blobs, not in the log
+
+
+class RecordedSandbox:
+    """Wraps a sandbox; every call is logged, every command with the tree it left behind.
+
+    When a run is resumed, answered calls touch nothing; before the first call that is really
+    performed, the tree of the last checkpoint is restored.
+
+    Args:
+        sandbox: the real one.
+        log: the run's log.
+        base: tree to start from when no checkpoint was reached.
+    """
+
+    def __init__(self, sandbox: Sandbox, log: RunLog, *, base: str = "") -> None:
+        self._sandbox = sandbox
+        self._log = log
+        self._tree = base
+        self._live = not log.replaying
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self._sandbox.name
+
+    @property
+    def root(self) -> str:
+        """Where the workspace is, inside."""
+        return self._sandbox.root
+
+    @property
+    def not_limited(self) -> tuple[str, ...]:
+        """See core.protocols.Sandbox."""
+        return self._sandbox.not_limited
+
+    def exec(self, command: str, *, timeout: float = 60.0) -> CommandResult:
+        """Run a command; the event holds its result and the tree after it."""
+
+        def perform() -> dict[str, Any]:
+            result = self._real().exec(command, timeout=timeout)
+            return {**to_json(result), "tree": self._checkpoint()}
+
+        value = self._log.call(
+            "command", {"command": command, "timeout": timeout}, perform, _same, dict
+        )
+        self._tree = str(value.pop("tree")) or self._tree
+        value["full_output"] = Path(value["full_output"]) if value["full_output"] else None
+        return CommandResult(**value)
+
+    def read(self, path: str) -> bytes:
+        """Read a file; a missing one is an answer too, and logged as such."""
+
+        def perform() -> str | None:
+            try:
+                return self._pack(self._real().read(path))
+            except FileNotFoundError:
+                return None
+
+        value = self._log.call("read", {"path": path}, perform, _same, _same)
+        if value is None:
+            raise FileNotFoundError(path)
+        return self._unpack(value)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file; the event names its content by hash and holds the tree after it."""
+
+        def perform() -> str:
+            self._real().write(path, data)
+            return self._checkpoint()
+
+        request = {"path": path, "content": self._pack(data)}
+        self._tree = self._log.call("write", request, perform, _same, str) or self._tree
+
+    def diff(self) -> str:
+        """The workspace against its base."""
+        return self._log.call("diff", {}, lambda: self._real().diff(), _same, str)
+
+    def snapshot(self) -> str:
+        """Id of the present tree."""
+        return self._log.call("snapshot", {}, lambda: self._real().snapshot(), _same, str)
+
+    def restore(self, tree: str) -> None:
+        """Go back to a snapshot."""
+
+        def perform() -> str:
+            self._real().restore(tree)
+            return tree
+
+        self._tree = self._log.call("restore", {"tree": tree}, perform, _same, str)
+
+    def close(self) -> None:
+        """End the real sandbox."""
+        self._sandbox.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _real(self) -> Sandbox:
+        if not self._live:
+            self._live = True
+            if self._tree:
+                self._sandbox.restore(self._tree)
+        return self._sandbox
+
+    def _checkpoint(self) -> str:
+        """Tree after a command; a tree that cannot be taken costs the checkpoint, not the run."""
+        try:
+            return self._sandbox.snapshot()
+        except EvoError as error:
+            self._log.emit("checkpoint-refused", cause=error.cause)
+            return ""
+
+    def _pack(self, data: bytes) -> str:
+        if len(data) > _INLINE_BYTES:
+            return f"blob:{self._log.blob(data)}"
+        return "base64:" + base64.b64encode(data).decode("ascii")
+
+    def _unpack(self, packed: str) -> bytes:
+        form, _, rest = packed.partition(":")
+        if form == "blob":
+            return (self._log.folder / "blobs" / rest).read_bytes()
+        return base64.b64decode(rest)
+
+
+class RecordedModel:
+    """Wraps a model; every query is logged with the messages that are new since the last."""
+
+    def __init__(self, model: Model, log: RunLog) -> None:
+        self._model = model
+        self._log = log
+        self._seen = 0
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._model.name
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether tool calls are used."""
+        return self._model.calls_tools
+
+    def query(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """Ask, or answer from the log."""
+        request = {
+            "model": self._model.name,
+            "prompt": digest([list(messages), list(tools)]),
+            "messages": [to_json(m) for m in messages[self._seen :]],
+        }
+        self._seen = len(messages)
+        return self._log.call(
+            "model", request, lambda: self._model.query(messages, tools), to_json, _reply
+        )
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _reply(raw: dict[str, Any]) -> Reply:
+    calls = tuple(ToolCall(**call) for call in raw["tool_calls"])
+    return Reply(**{**raw, "tool_calls": calls, "cost": Cost(**raw["cost"])})
