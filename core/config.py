@@ -15,7 +15,12 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from evo_agent.core.errors import ConfigError
 
-STATE_FOLDER = ".evo"  # in the repository: runs, skills, environments' records
+STATE_FOLDER = ".evo"  # in the repository: runs and skills
+
+# A repository's own files are written by whoever wrote the repository. They may not switch the
+# isolation off, nor send prompts (and with them an API key) or records to a place of their choice.
+_NOT_FROM_REPOSITORIES = ("model.api_base", "memory.path")
+_NOT_LOCAL_FROM_REPOSITORIES = "sandbox.backend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ def load_config(
     config = Config()
     for table, source in _files(repo):
         config = _apply(config, table, source)
+        _refuse_what_is_not_theirs(table, source)
     config = _apply_environment(config, os.environ if environ is None else environ)
     for dotted, value in (flags or {}).items():
         if value is not None:
@@ -151,6 +157,19 @@ def _files(repo: Path | None) -> list[tuple[Mapping[str, Any], str]]:
     if own:
         found.append((own, "evo.toml"))
     return found
+
+
+def _refuse_what_is_not_theirs(tables: Mapping[str, Any], source: str) -> None:
+    for table, values in tables.items():
+        for key, value in values.items():
+            name = f"{table}.{key}"
+            isolation_off = name == _NOT_LOCAL_FROM_REPOSITORIES and value == "local"
+            if isolation_off or name in _NOT_FROM_REPOSITORIES:
+                variable = f"EVO_{table}_{key}".upper()
+                raise ConfigError(
+                    f"{source} sets {name} = {value!r}, which a repository may not decide",
+                    f"remove it there, and set {variable} in your own environment if you want it",
+                )
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def read_events(folder: Path) -> Iterator[Event]:
                 if event is not None:
                     yield event
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}", "see `evo runs list`") from error
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}", "see `evo runs list`"
+        ) from error
 
 
 def _parse(line: str) -> Event | None:

@@ -1,5 +1,6 @@
-"""The phases of a run as a fixed state machine (Agentic Robot's protocol; Cable routing's
-per-stage backtracking).
+"""The phases of a run as a fixed state machine.
+
+Agentic Robot's plan/execute/verify protocol with Cable routing's per-stage backtracking:
 
     recall → plan → act → verify → record
                 ↑     ↓       ↓

@@ -98,11 +98,11 @@ class RecordedSandbox:
 
     def diff(self) -> str:
         """The workspace against its base."""
-        return self._log.call("diff", {}, lambda: self._real().diff(), _same, str)
+        return self._log.call("diff", {}, lambda: self._real().diff(), str, str)
 
     def snapshot(self) -> str:
         """Id of the present tree."""
-        return self._log.call("snapshot", {}, lambda: self._real().snapshot(), _same, str)
+        return self._log.call("snapshot", {}, lambda: self._real().snapshot(), str, str)
 
     def restore(self, tree: str) -> None:
         """Go back to a snapshot."""
@@ -182,12 +182,16 @@ class RecordedModel:
         }
         self._seen = len(messages)
         return self._log.call(
-            "model", request, lambda: self._model.query(messages, tools), to_json, _reply
+            "model", request, lambda: self._model.query(messages, tools), _packed, _reply
         )
 
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _packed(reply: Reply) -> Any:
+    return to_json(reply)
 
 
 def _reply(raw: dict[str, Any]) -> Reply:
