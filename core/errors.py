@@ -66,3 +66,11 @@ class SolverStopError(EvoError):
 
     Not a failure of the run: the best attempt so far is kept and shown as such.
     """
+
+
+class PatchRefusedError(EvoError):
+    """A change does what no fix may: it touches `.git`, a submodule, a link out, or too much."""
+
+
+class PatchDoesNotApplyError(EvoError):
+    """A patch is malformed, or does not fit the files that it is for."""
