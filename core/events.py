@@ -24,7 +24,9 @@ from evo_agent.core.types import to_json
 
 EVENTS_FILE = "events.jsonl"
 BLOBS_FOLDER = "blobs"
-_OUTSIDE_THE_FLOW = ("run-resumed",)  # written by resuming itself, not by the program's flow
+# Events that may come at any time (set-up, clocks, other threads): neither expected nor written
+# again when a run is resumed.
+_OUTSIDE_THE_FLOW = ("run-resumed", "progress")
 
 T = TypeVar("T")
 
@@ -121,7 +123,7 @@ class RunLog:
         of resuming is to try that again.
         """
         events = tuple(read_events(folder))
-        past = tuple(e for e in _until_failure(events) if e.kind not in _OUTSIDE_THE_FLOW)
+        past = _flow(events)
         log = cls(folder, past=past, observe=observe, next_seq=len(events))
         log._append("run-resumed", {"answered": len(past)})
         return log
@@ -132,11 +134,13 @@ class RunLog:
         return not self._past.exhausted
 
     def emit(self, kind: str, **data: object) -> int:
-        """Append one event and return its number.
+        """Append one event and return its number (-1 for progress while replaying).
 
         Raises:
             StoreError: it cannot be written, or the run being resumed took another path.
         """
+        if kind in _OUTSIDE_THE_FLOW and self.replaying:
+            return -1
         known = self._past.take(kind)
         if known is not None:
             self._observe(known)
@@ -282,11 +286,19 @@ class _Past:
         return self._events[index]
 
 
-def _until_failure(events: tuple[Event, ...]) -> tuple[Event, ...]:
-    for index, event in enumerate(events):
-        if event.kind.endswith("-error") or event.kind == "run-end":
-            return events[:index]
-    return events
+def _flow(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """The events of the program's flow: of each session, what came before its first failure."""
+    flow: list[Event] = []
+    failed = False
+    for event in events:
+        failed = (failed or _is_failure(event)) and event.kind != "run-resumed"
+        if not failed and event.kind not in _OUTSIDE_THE_FLOW:
+            flow.append(event)
+    return tuple(flow)
+
+
+def _is_failure(event: Event) -> bool:
+    return event.kind.endswith("-error") or event.kind in ("run-end", "run-stopped")
 
 
 def _open_append(path: Path) -> int:

@@ -140,7 +140,7 @@ class RecordedSandbox:
         try:
             return self._sandbox.snapshot()
         except EvoError as error:
-            self._log.emit("checkpoint-refused", cause=error.cause)
+            self._log.emit("progress", text=f"no checkpoint: {error.cause}")
             return ""
 
     def _pack(self, data: bytes) -> str:

@@ -291,6 +291,7 @@ class Candidate:
         cost: what it used.
         cited: ids of records it says it used; credit goes to these only.
         frozen_test: see FrozenTest.
+        final: whether another round by the same solver would be pointless (nothing left to try).
         facts: what the solver knows of its own fix (operator, location, …), JSON-ready; stored
             in the episode, never believed by the verifier.
     """
@@ -301,6 +302,7 @@ class Candidate:
     cost: Cost = field(default_factory=Cost)
     cited: tuple[str, ...] = ()
     frozen_test: FrozenTest | None = None
+    final: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

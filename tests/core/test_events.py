@@ -88,6 +88,30 @@ def test_a_call_that_failed_is_tried_again_when_resumed(tmp_path: Path) -> None:
     assert kinds(tmp_path / "run")[:2] == ["step-call", "step-error"]
 
 
+def test_failures_of_several_sessions_are_each_left_behind(tmp_path: Path) -> None:
+    performed: list[str] = []
+
+    def steps(log: RunLog, failing: str) -> None:
+        for name in ("a", "b", "c"):
+
+            def perform(name: str = name) -> int:
+                performed.append(name)
+                if name == failing:
+                    raise SandboxError("engine gone")
+                return 1
+
+            log.call(name, {}, perform, int, int)
+
+    for failing in ("b", "c", ""):
+        opened = RunLog.reopen if (tmp_path / "run").exists() else RunLog.create
+        with opened(tmp_path / "run") as log:
+            try:
+                steps(log, failing)
+            except SandboxError as error:
+                log.emit("run-stopped", reason=error.cause)
+    assert performed == ["a", "b", "b", "c", "c"]
+
+
 def test_a_resumed_run_that_takes_another_path_is_an_error_not_a_guess(tmp_path: Path) -> None:
     with RunLog.create(tmp_path / "run") as log:
         log.call("step", {"command": "ls"}, lambda: 1, int, int)
