@@ -6,5 +6,11 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/setup.sh test
+# Where the distribution has no Chromium, set-up may have brought Playwright's.
+if [[ -z ${EVO_CHROMIUM:-} ]] && ! command -v chromium google-chrome >/dev/null; then
+  chromium=$(.venv/bin/python -c 'from playwright.sync_api import sync_playwright as playwright
+with playwright() as found: print(found.chromium.executable_path)')
+  if [[ -x $chromium ]]; then export EVO_CHROMIUM=$chromium; fi
+fi
 scripts/check.sh
 exec .venv/bin/pytest "$@"
