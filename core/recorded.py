@@ -9,15 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from evo_agent.core.codec import from_json
 from evo_agent.core.errors import EvoError
 from evo_agent.core.events import RunLog, digest
-from evo_agent.core.protocols import Model, Sandbox
+from evo_agent.core.protocols import Model, Sandbox, TestRunner
 from evo_agent.core.types import (
     CommandResult,
-    Cost,
     Message,
     Reply,
-    ToolCall,
+    TestReport,
     ToolSpec,
     to_json,
 )
@@ -128,6 +128,20 @@ class RecordedSandbox:
     ) -> None:
         self.close()
 
+    def run_tests(
+        self, runner: TestRunner, tests: Sequence[str] | None, timeout: float
+    ) -> TestReport:
+        """Run tests as one call of the log, whatever commands the runner makes of it."""
+
+        def perform() -> dict[str, Any]:
+            report = runner.run(self._real(), tests, timeout=timeout)
+            return {"report": to_json(report), "tree": self._checkpoint()}
+
+        request = {"tests": list(tests) if tests else None, "timeout": timeout}
+        value = self._log.call("tests", request, perform, _same, dict)
+        self._tree = value["tree"] or self._tree
+        return from_json(TestReport, value["report"])
+
     def _real(self) -> Sandbox:
         if not self._live:
             self._live = True
@@ -153,6 +167,28 @@ class RecordedSandbox:
         if form == "blob":
             return (self._log.folder / "blobs" / rest).read_bytes()
         return base64.b64decode(rest)
+
+
+class RecordedTests:
+    """A test runner whose runs in a recorded sandbox are one call each in the log.
+
+    A runner's own commands hold random paths, which a resumed run would not repeat.
+    """
+
+    def __init__(self, runner: TestRunner) -> None:
+        self._runner = runner
+
+    def run(
+        self, sandbox: Sandbox, tests: Sequence[str] | None = None, *, timeout: float = 600.0
+    ) -> TestReport:
+        """Run tests; see core.protocols.TestRunner."""
+        if isinstance(sandbox, RecordedSandbox):
+            return sandbox.run_tests(self._runner, tests, timeout)
+        return self._runner.run(sandbox, tests, timeout=timeout)
+
+    def command(self, tests: Sequence[str] | None = None) -> str:
+        """The command a person would type."""
+        return self._runner.command(tests)
 
 
 class RecordedModel:
@@ -195,5 +231,4 @@ def _packed(reply: Reply) -> Any:
 
 
 def _reply(raw: dict[str, Any]) -> Reply:
-    calls = tuple(ToolCall(**call) for call in raw["tool_calls"])
-    return Reply(**{**raw, "tool_calls": calls, "cost": Cost(**raw["cost"])})
+    return from_json(Reply, raw)
