@@ -158,7 +158,7 @@ class Recaller(Protocol):
 class Recorder(Protocol):
     """Where a solver's actions are logged; see core.events for the one that writes files."""
 
-    def emit(self, kind: str, **data: object) -> None:
+    def emit(self, kind: str, **data: object) -> object:
         """Append one event, flushed before this returns."""
         ...
 
