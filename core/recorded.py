@@ -1,10 +1,11 @@
-"""A sandbox and a model that write down what they do, and answer from the log when resuming.
+"""A sandbox, tests, a memory and a model that write down what they do, and answer from the log when resuming.
 
 Solvers see only these, so that nothing a solver learns escapes the log.
 """
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,10 +13,12 @@ from typing import Any, Self
 from evo_agent.core.codec import from_json
 from evo_agent.core.errors import EvoError
 from evo_agent.core.events import RunLog, digest
-from evo_agent.core.protocols import Model, Sandbox, TestRunner
+from evo_agent.core.protocols import Model, Recaller, Sandbox, TestRunner
 from evo_agent.core.types import (
     CommandResult,
     Message,
+    Query,
+    Recalled,
     Reply,
     TestReport,
     ToolSpec,
@@ -189,6 +192,32 @@ class RecordedTests:
     def command(self, tests: Sequence[str] | None = None) -> str:
         """The command a person would type."""
         return self._runner.command(tests)
+
+
+class RecordedMemory:
+    """The reading side of memory, its questions and answers (ids, scores, texts) in the log.
+
+    Args:
+        memory: the real one.
+        log: the run's log.
+        identity: of the repository; put into questions that name none.
+    """
+
+    def __init__(self, memory: Recaller, log: RunLog, identity: str) -> None:
+        self._memory = memory
+        self._log = log
+        self._identity = identity
+
+    def recall(self, query: Query) -> tuple[Recalled, ...]:
+        """Ask, or answer from the log."""
+        asked = replace(query, repo=query.repo or self._identity)
+        return self._log.call(
+            "recall",
+            {"query": to_json(asked)},
+            lambda: self._memory.recall(asked),
+            lambda records: [to_json(record) for record in records],
+            lambda raw: tuple(from_json(Recalled, record) for record in raw),
+        )
 
 
 class RecordedModel:

@@ -39,13 +39,11 @@ class Bench:
     """What a run works with, opened and wired (see tasks.wiring).
 
     Attributes:
-        identity: of the repository, stable across clones.
         base_tree: snapshot of the workspace before anything was done.
         write_back: keeps an attempt in memory; takes the number of its verdict's event.
         deliver: applies a patch as asked and says where it went.
     """
 
-    identity: str
     sandbox: Sandbox
     base_tree: str
     tests: TestRunner
@@ -216,18 +214,11 @@ class Run:
         words += [f"{d.detail}\n{d.excerpt}" for d in self.feedback[-1:]]
         query = Query(
             text="\n".join(words),
-            repo=self.bench.identity,
             base=self.task.base,
             issue_id=self.task.id,
             limit=self.config.memory.limit,
         )
-        return self.log.call(
-            "recall",
-            {"query": to_json(query)},
-            lambda: self.bench.memory.recall(query),
-            lambda records: [to_json(record) for record in records],
-            lambda raw: tuple(from_json(Recalled, record) for record in raw),
-        )
+        return self.bench.memory.recall(query)
 
     def _write_back(self, best: Attempt, evidence: int) -> Written:
         return self.log.call(
