@@ -1,0 +1,105 @@
+"""The prompts, rendered from the templates in prompts/.
+
+Issue text, test output and memory's texts come from outside. They are fenced with a tag made
+of their own hash, which they cannot contain, and declared to be data.
+"""
+
+import hashlib
+from importlib.resources import files
+from string import Template
+
+from evo_agent.core.agent.context import shortened
+from evo_agent.core.protocols import Assignment
+from evo_agent.core.types import Diagnosis, Message, Recalled, TestReport
+
+_ISSUE = 20_000  # characters
+_EXCERPT = 4_000
+_RECORD = 3_000
+_RECORDS_SHOWN = 8
+
+
+def template(name: str) -> Template:
+    """Load prompts/<name>.md."""
+    return Template(
+        files("evo_agent.core.agent").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8")
+    )
+
+
+def opening(assignment: Assignment, *, calls_tools: bool) -> list[Message]:
+    """Build the system prompt and the task."""
+    system = template("system").substitute(
+        root=assignment.sandbox.root,
+        actions=template("tools" if calls_tools else "text_actions").substitute(),
+    )
+    return [Message("system", system), Message("user", _task(assignment))]
+
+
+def fenced(text: str, source: str) -> str:
+    """Wrap text from outside so that it cannot pretend to be anything else."""
+    tag = f"untrusted-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
+    return f'<{tag} from="{source}">\n{text}\n</{tag}>'
+
+
+def shown_records(records: tuple[Recalled, ...]) -> str:
+    """Show recalled records with id, trust and why they were found."""
+    if not records:
+        return "Memory holds nothing near enough."
+    return "\n\n".join(map(_record, records[:_RECORDS_SHOWN]))
+
+
+def _task(assignment: Assignment) -> str:
+    sections = [
+        template("task").substitute(
+            issue=fenced(shortened(_issue(assignment), _ISSUE), assignment.task.issue.source),
+            root=assignment.sandbox.root,
+        ),
+        _tests(assignment),
+    ]
+    if assignment.recalled:
+        sections.append(template("memory").substitute(records=shown_records(assignment.recalled)))
+    if assignment.feedback:
+        rounds = "\n\n".join(
+            _diagnosis(number, diagnosis) for number, diagnosis in enumerate(assignment.feedback, 1)
+        )
+        sections.append(template("feedback").substitute(diagnoses=rounds))
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def _issue(assignment: Assignment) -> str:
+    issue = assignment.task.issue
+    return issue.text if issue.text.startswith(issue.title) else f"{issue.title}\n\n{issue.text}"
+
+
+def _tests(assignment: Assignment) -> str:
+    tests = assignment.task.failing_tests
+    if not tests:
+        return template("no_test").substitute(command=assignment.tests.command(None))
+    return template("failing_tests").substitute(
+        tests="\n".join(f"- {test}" for test in tests),
+        command=assignment.tests.command(tests),
+        before=_before(assignment.before),
+    )
+
+
+def _before(report: TestReport | None) -> str:
+    if report is None:
+        return ""
+    text = "\n".join(report.messages.get(test, "") for test in report.failing).strip()
+    return fenced(shortened(text or report.output, _EXCERPT), "tests at base")
+
+
+def _record(record: Recalled) -> str:
+    head = f"[{record.id}] {record.kind}, {record.state}, trust: {record.trust}"
+    why = f"why: {record.why}" if record.why else ""
+    body = f"{record.title}\n{shortened(record.text, _RECORD)}"
+    if record.diff and record.diff not in record.text:
+        body += f"\n{shortened(record.diff, _RECORD)}"
+    return "\n".join(filter(None, (head, why, fenced(body, f"memory {record.id}"))))
+
+
+def _diagnosis(number: int, diagnosis: Diagnosis) -> str:
+    lines = [f"Round {number}: {diagnosis.kind}. {diagnosis.detail}"]
+    lines += [f"- {test}" for test in diagnosis.tests[:20]]
+    if diagnosis.excerpt:
+        lines.append(fenced(shortened(diagnosis.excerpt, _EXCERPT), "verifier"))
+    return "\n".join(lines)

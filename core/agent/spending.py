@@ -1,0 +1,51 @@
+"""What a run has used, against what it may use.
+
+Only recorded figures count (a reply's cost, a command's duration), never the clock: a resumed
+run must come to the same decision at the same step.
+"""
+
+from dataclasses import dataclass, field
+
+from evo_agent.core.agent.stops import LimitsExceeded
+from evo_agent.core.config import LimitsConfig
+from evo_agent.core.types import CommandResult, Cost, Reply
+
+
+@dataclass(slots=True)
+class Spending:
+    """Costs of one round, on top of earlier rounds'.
+
+    Attributes:
+        limits: 0 means no limit; `steps` holds for a round, the others for the run.
+        earlier: what earlier rounds of the run used.
+        cost: what this round used so far.
+    """
+
+    limits: LimitsConfig
+    earlier: Cost = field(default_factory=Cost)
+    cost: Cost = field(default_factory=Cost)
+
+    def reply(self, reply: Reply) -> None:
+        """Count a model call."""
+        self.cost += reply.cost
+
+    def command(self, result: CommandResult) -> None:
+        """Count a command."""
+        self.cost += Cost(seconds=result.duration, commands=1)
+
+    def check(self) -> None:
+        """See that the next step may be taken.
+
+        Raises:
+            LimitsExceeded: it may not; the reason names the limit.
+        """
+        run = self.earlier + self.cost
+        used: dict[str, tuple[float, float]] = {
+            "step": (self.cost.model_calls, self.limits.steps),
+            "token": (run.input_tokens + run.output_tokens, self.limits.tokens),
+            "time": (run.seconds, self.limits.seconds),
+            "cost": (run.dollars or 0.0, self.limits.dollars),
+        }
+        for name, (amount, limit) in used.items():
+            if limit and amount >= limit:
+                raise LimitsExceeded(f"{name} limit ({amount:g} of {limit:g})")

@@ -1,0 +1,44 @@
+"""How the loop is interrupted: a small tree of exceptions (after mini-swe-agent's).
+
+Not errors a person sees: the loop catches every one of them.
+"""
+
+from evo_agent.core.types import Message
+
+
+class AgentInterrupt(Exception):  # noqa: N818 - control flow, not an error
+    """Something other than the next step comes next."""
+
+
+class Submitted(AgentInterrupt):
+    """The model says it is done.
+
+    Args:
+        note: its own words.
+        cited: ids of the records it says it used.
+    """
+
+    def __init__(self, note: str = "", cited: tuple[str, ...] = ()) -> None:
+        super().__init__(note)
+        self.note = note
+        self.cited = cited
+
+
+class LimitsExceeded(AgentInterrupt):
+    """A limit is reached; the reason becomes the candidate's `stopped`."""
+
+
+class FormatError(AgentInterrupt):
+    """The reply asks for nothing that can be done; it is answered, not fatal.
+
+    Args:
+        answers: messages that tell the model what is wrong and what to do.
+    """
+
+    def __init__(self, *answers: Message) -> None:
+        super().__init__(answers[0].content if answers else "")
+        self.answers = answers
+
+
+class ToolError(Exception):
+    """A tool cannot do what was asked; the text says why and what to do instead."""

@@ -1,0 +1,237 @@
+"""Any provider's chat model, through litellm.
+
+litellm takes 2-3 s to import, so `warm` starts that in the background while the sandbox
+starts; nothing here imports it before. What litellm would do on its own is turned off first:
+fetching its price map, loading a `.env` file found above its own folder (which may be the
+repository's, and could point the key elsewhere), telemetry, and printing.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from queue import Empty, SimpleQueue
+from types import ModuleType
+from typing import Any
+
+from evo_agent.core.config import ModelConfig
+from evo_agent.core.errors import MissingDependencyError
+from evo_agent.core.models.failures import NonsenseError, understand
+from evo_agent.core.types import Cost, Message, Reply, ToolCall, ToolSpec
+
+FIRST_WAIT = 1.0  # seconds before the second try; doubles with every further one
+LONGEST_WAIT = 60.0
+_GRACE = 5.0  # seconds that the client's own time-out may be late
+_CHARACTERS_PER_TOKEN = 4  # where a provider does not report usage
+
+_import_lock = threading.Lock()
+
+
+def warm() -> threading.Thread:
+    """Start importing litellm in the background; a failure shows at the first query."""
+
+    def load() -> None:
+        try:
+            _litellm()
+        except MissingDependencyError:
+            return  # the first query says so, to the person who waits for it
+
+    thread = threading.Thread(target=load, name="import litellm", daemon=True)
+    thread.start()
+    return thread
+
+
+def _litellm() -> ModuleType:
+    with _import_lock:
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        os.environ["LITELLM_MODE"] = "PRODUCTION"
+        try:
+            module = import_module("litellm")
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"litellm is needed to call a model, and cannot be imported: {error}",
+                "pip install 'evo-agent[agent]'",
+            ) from error
+    settings: dict[str, object] = {
+        "telemetry": False,
+        "suppress_debug_info": True,
+        "set_verbose": False,
+        "drop_params": True,  # a parameter that a model does not take is left out
+    }
+    for name, value in settings.items():
+        setattr(module, name, value)
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return module
+
+
+class LiteLLMModel:
+    """A chat model behind litellm.
+
+    Args:
+        config: name, endpoint, limits of one call.
+        sleep: waits between tries.
+    """
+
+    def __init__(self, config: ModelConfig, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._config = config
+        self._sleep = sleep
+
+    @property
+    def name(self) -> str:
+        """The model's name, as configured."""
+        return self._config.name
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether tool calls are used (model.text_actions turns them off)."""
+        return not self._config.text_actions
+
+    def query(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """Ask, trying again with exponential backoff while that may help.
+
+        Raises:
+            ModelError: refused, or still failing after model.retries further tries.
+            MissingDependencyError: litellm is not installed.
+        """
+        litellm = _litellm()
+        request = self._request(messages, tools)
+        started = time.monotonic()
+        for attempt in range(self._config.retries + 1):
+            try:
+                reply = _reply(litellm, self._ask(litellm, request), messages)
+            except Exception as error:  # noqa: BLE001 - foreign code, raising anything
+                self._wait_or_raise(error, attempt)
+            else:
+                return _with_seconds(reply, time.monotonic() - started)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _ask(self, litellm: ModuleType, request: Mapping[str, Any]) -> Any:
+        """One call, in a thread of its own.
+
+        Of its own because the client's timeout is for each read, and a server that sends a byte
+        now and then would hold the run for ever; and because litellm leaves an event loop open
+        in the thread that it is called from.
+        """
+        answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
+
+        def call() -> None:
+            try:
+                answers.put((litellm.completion(**request), None))
+            except Exception as error:  # noqa: BLE001 - foreign code, raising anything
+                answers.put((None, error))
+
+        threading.Thread(target=call, name="model call", daemon=True).start()
+        try:
+            answer, error = answers.get(timeout=self._config.timeout + _GRACE)
+        except Empty:
+            raise NonsenseError(f"no whole answer in {self._config.timeout:g} s") from None
+        if error is not None:
+            raise error
+        return answer
+
+    def _wait_or_raise(self, error: Exception, attempt: int) -> None:
+        failure = understand(error, self.name, self._config.api_base)
+        if not failure.again or attempt >= self._config.retries:
+            raise failure.error from error
+        wait = failure.wait if failure.wait is not None else FIRST_WAIT * 2**attempt
+        self._sleep(min(wait, LONGEST_WAIT))
+
+    def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
+        config = self._config
+        request: dict[str, Any] = {
+            "model": config.name,
+            "messages": [_message(message) for message in messages],
+            "temperature": config.temperature,
+            "max_tokens": config.max_output_tokens,
+            "timeout": config.timeout,
+            "max_retries": 0,  # tried again here, where it is counted
+            "num_retries": 0,
+        }
+        if tools and self.calls_tools:
+            request["tools"] = [_tool(tool) for tool in tools]
+        if config.api_base:
+            request["api_base"] = config.api_base
+            if config.name.startswith("openai/") and not os.environ.get("OPENAI_API_KEY"):
+                request["api_key"] = "none"  # local servers want none, the client insists on one
+        return request
+
+
+def _message(message: Message) -> dict[str, Any]:
+    shown: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        shown["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        shown["tool_call_id"] = message.tool_call_id
+    return shown
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
+    }
+    return {"type": "function", "function": function}
+
+
+def _reply(litellm: ModuleType, response: Any, asked: Sequence[Message]) -> Reply:
+    choices = getattr(response, "choices", None)
+    if not choices or getattr(choices[0], "message", None) is None:
+        raise NonsenseError("the answer holds no choices")
+    message = choices[0].message
+    calls = tuple(_tool_calls(getattr(message, "tool_calls", None) or ()))
+    content = message.content if isinstance(message.content, str) else ""
+    return Reply(
+        content=content,
+        tool_calls=calls,
+        cost=_cost(litellm, response, content, asked),
+        model=str(getattr(response, "model", "") or ""),
+        finish_reason=str(getattr(choices[0], "finish_reason", "") or ""),
+    )
+
+
+def _tool_calls(raw: Sequence[Any]) -> list[ToolCall]:
+    return [
+        ToolCall(
+            str(call.id or f"call-{number}"),
+            str(call.function.name or ""),
+            str(call.function.arguments or ""),
+        )
+        for number, call in enumerate(raw)
+    ]
+
+
+def _cost(litellm: ModuleType, response: Any, content: str, asked: Sequence[Message]) -> Cost:
+    usage = getattr(response, "usage", None)
+    prompt = sum(len(message.content) for message in asked) // _CHARACTERS_PER_TOKEN
+    return Cost(
+        model_calls=1,
+        input_tokens=int(getattr(usage, "prompt_tokens", None) or prompt),
+        output_tokens=int(
+            getattr(usage, "completion_tokens", None) or len(content) // _CHARACTERS_PER_TOKEN
+        ),
+        dollars=_dollars(litellm, response),
+    )
+
+
+def _dollars(litellm: ModuleType, response: Any) -> float | None:
+    try:
+        price = litellm.completion_cost(completion_response=response)
+    except Exception:  # noqa: BLE001 - foreign code; a model without a price is no error
+        return None
+    return float(price) if price else None
+
+
+def _with_seconds(reply: Reply, seconds: float) -> Reply:
+    return replace(reply, cost=replace(reply.cost, seconds=seconds))
