@@ -1,10 +1,14 @@
 """Fixtures shared by all rooms: real git repositories, and the machinery's presence."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -68,6 +72,24 @@ def repo_factory(tmp_path: Path) -> RepoFactory:
         return repo
 
     return make
+
+
+def _neighbour(name: str) -> ModuleType:
+    """Import tests/<name>.py, which importlib mode keeps off sys.path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model_server() -> Iterator[Any]:
+    """Start a scripted chat model over real HTTP: a ScriptedServer of tests/replay_server.py."""
+    with _neighbour("replay_server").ScriptedServer() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
