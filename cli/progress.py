@@ -1,0 +1,228 @@
+"""Live progress of a run, derived from its events and from nothing else.
+
+On a terminal: one status line that moves, with milestones left above it. Elsewhere: the
+milestones alone, as plain lines. Both on standard error, so that results stay pipeable.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evo_agent.cli import output
+from evo_agent.core.errors import EvoError
+from evo_agent.core.events import Event
+from evo_agent.tasks.wording import clock, money, visible
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+_ACTION_WIDTH = 100
+
+
+class InterruptedRunError(EvoError):
+    """Ctrl-C during a run; what was done so far is in its log."""
+
+    exit_code: ClassVar[int] = 130
+
+
+@dataclass
+class Tally:
+    """What the events so far add up to.
+
+    Attributes:
+        dollars: None as soon as one call's price is unknown.
+    """
+
+    run: str = ""
+    started_run: bool = False
+    phase: str = "start"
+    round: int = 1
+    step: int = 0
+    commands: int = 0
+    tokens: int = 0
+    dollars: float | None = 0.0
+    last: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def take(self, event: Event) -> str:
+        """Count one event.
+
+        Returns:
+            A line for people when the event is a milestone, else an empty string.
+        """
+        reader = _READERS.get(event.kind)
+        return reader(self, event.data) if reader else ""
+
+    def status(self) -> str:
+        """Phase, round, step, tokens, cost and time, on one line."""
+        parts = [self.phase, f"round {self.round}"]
+        if self.step:
+            parts += [f"step {self.step}", f"{self.tokens:,} tokens", money(self.dollars)]
+        if self.commands:
+            parts.append(f"{self.commands} commands")
+        return " · ".join([*parts, clock(time.monotonic() - self.started)])
+
+
+def _on_start(tally: Tally, data: Mapping[str, Any]) -> str:
+    tally.started_run = True
+    tally.run = str(data.get("run") or data.get("id") or "")
+    return f"run {tally.run}" if tally.run else ""
+
+
+def _on_phase(tally: Tally, data: Mapping[str, Any]) -> str:
+    tally.phase, tally.round = str(data.get("phase", "")), int(data.get("round", 1))
+    return f"{tally.phase}" + (f" (round {tally.round})" if tally.round > 1 else "")
+
+
+def _on_model(tally: Tally, data: Mapping[str, Any]) -> str:
+    value = data.get("value") or {}
+    cost = value.get("cost") or {}
+    tally.step += 1
+    tally.tokens += int(cost.get("input_tokens") or 0) + int(cost.get("output_tokens") or 0)
+    dollars = cost.get("dollars")
+    tally.dollars = None if dollars is None or tally.dollars is None else tally.dollars + dollars
+    words = str(value.get("content") or "")
+    tally.last = words or tally.last
+    return ""
+
+
+def _on_command(tally: Tally, data: Mapping[str, Any]) -> str:
+    tally.commands += 1
+    tally.last = f"$ {data.get('command', '')}"
+    return ""
+
+
+def _on_write(tally: Tally, data: Mapping[str, Any]) -> str:
+    tally.last = f"writes {data.get('path', '')}"
+    return ""
+
+
+def _on_progress(tally: Tally, data: Mapping[str, Any]) -> str:
+    tally.last = str(data.get("text", ""))
+    return ""
+
+
+def _on_recall(_tally: Tally, data: Mapping[str, Any]) -> str:
+    results = data.get("value") or ()
+    titles = [str(r.get("title", "")) for r in results if isinstance(r, Mapping)]
+    if not titles:
+        return "  nothing near enough in memory"
+    return "\n".join(f"  recalls: {output.shortened(t, _ACTION_WIDTH)}" for t in titles)
+
+
+def _on_verify(tally: Tally, _data: Mapping[str, Any]) -> str:
+    tally.last = "judging the patch in a fresh sandbox"
+    return ""
+
+
+def _on_written(_tally: Tally, data: Mapping[str, Any]) -> str:
+    written = data.get("value") or {}
+    promoted = "".join(f"\n  skill now active: {name}" for name in written.get("promoted") or ())
+    name = written.get("skill_name") or ""
+    return (f"  skill written: {name}" if name else "  episode written") + promoted
+
+
+def _on_verdict(_tally: Tally, data: Mapping[str, Any]) -> str:
+    verdict = data.get("verdict") or {}
+    return f"  verdict: {verdict.get('grade', '')}: {verdict.get('reason', '')}"
+
+
+def _on_resumed(_tally: Tally, data: Mapping[str, Any]) -> str:
+    return f"resumed: {data.get('answered', 0)} events are answered from the log"
+
+
+_READERS: dict[str, Callable[[Tally, Mapping[str, Any]], str]] = {
+    "run-start": _on_start,
+    "phase": _on_phase,
+    "model-result": _on_model,
+    "command-call": _on_command,
+    "write-call": _on_write,
+    "progress": _on_progress,
+    "recall-result": _on_recall,
+    "verify-call": _on_verify,
+    "verdict": _on_verdict,
+    "write-back-result": _on_written,
+    "run-resumed": _on_resumed,
+}
+
+
+@contextmanager
+def watch(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
+    """Show a run's progress while the body runs.
+
+    Args:
+        quiet: show nothing (`--json`).
+
+    Yields:
+        The observer to hand to the run.
+
+    Raises:
+        InterruptedRunError: on Ctrl-C; it says how to go on.
+    """
+    tally = Tally()
+    try:
+        if quiet:
+            yield lambda event: _count(tally, event)
+        elif output.interactive(sys.stderr):
+            with _live(tally) as observe:
+                yield observe
+        else:
+            yield lambda event: _plain(tally, event)
+    except KeyboardInterrupt as error:
+        raise _interrupted(tally) from error
+
+
+def _count(tally: Tally, event: Event) -> None:
+    tally.take(event)
+
+
+def _plain(tally: Tally, event: Event) -> None:
+    milestone = tally.take(event)
+    if milestone:
+        output.note(milestone)
+
+
+def _interrupted(tally: Tally) -> InterruptedRunError:
+    if not tally.started_run:
+        return InterruptedRunError("interrupted before a run began")
+    run = tally.run or "last"
+    return InterruptedRunError(
+        "interrupted; the run is kept up to its last step",
+        f"go on with `evo runs resume {run}`",
+    )
+
+
+@contextmanager
+def _live(tally: Tally) -> Iterator[Callable[[Event], None]]:
+    from rich.live import Live
+
+    with Live(
+        get_renderable=lambda: _line(tally),
+        console=output.console(sys.stderr),
+        refresh_per_second=8,
+        transient=True,
+    ) as live:
+        yield lambda event: _above(live, tally.take(event))
+
+
+def _above(live: "Live", milestone: str) -> None:
+    from rich.text import Text
+
+    if milestone:
+        style = "bold" if not milestone.startswith(" ") else ""
+        live.console.print(Text(visible(milestone), style))
+
+
+def _line(tally: Tally) -> "Text":
+    from rich.text import Text
+
+    frame = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(time.monotonic() * 8) % 10]
+    text = Text(f"{frame} ", "cyan", no_wrap=True, overflow="ellipsis")
+    text.append(tally.status(), "bold cyan")
+    if tally.last:
+        text.append(f"\n  {output.shortened(tally.last, _ACTION_WIDTH)}", "dim")
+    return text
