@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MEGABYTE = 1024 * 1024
-EXTRAS = ("", "agent", "memory", "docker", "gui", "fix", "all")
+EXTRAS = ("agent", "memory", "docker", "gui", "fix", "all")
 RIVAL = "mini-swe-agent"
 COUNT = "from importlib.metadata import distributions; print(len(list(distributions())))"
 
@@ -70,14 +70,10 @@ def install(name: str, requirement: str, folder: Path, options: list[str]) -> In
     return Installed(name, disk_megabytes(folder), int(counted.stdout), round(seconds, 1))
 
 
-def table(rows: list[Installed], light: Installed) -> None:
-    """Print what each installation has, and what it adds to the light one."""
-    print(f"{'installed':<28}{'MB':>6}{'distributions':>15}{'seconds':>9}{'adds MB':>9}")
-    for row in rows:
-        added = "" if row.name in (light.name, RIVAL) else row.megabytes - light.megabytes
-        print(
-            f"{row.name:<28}{row.megabytes:>6}{row.distributions:>15}{row.seconds:>9.1f}{added:>9}"
-        )
+def show(row: Installed, light: Installed) -> None:
+    """Print one row: what an installation has, and what it adds to the light one."""
+    added = "" if row.name in (light.name, RIVAL) else row.megabytes - light.megabytes
+    print(f"{row.name:<20}{row.megabytes:>6}{row.distributions:>15}{row.seconds:>9.1f}{added:>9}")
 
 
 def main() -> None:
@@ -85,19 +81,19 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="the light install only")
     arguments.add_argument("--cold", action="store_true", help="without pip's cache")
     options = arguments.parse_args()
-    pip = ["--no-cache-dir"] if options.cold else []
+    rows: list[Installed] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         wheel = built_wheel(folder)
-        rows = []
-        for extra in EXTRAS[:1] if options.quick else EXTRAS:
-            suffix = f"[{extra}]" if extra else ""
-            rows.append(
-                install(f"evo-agent{suffix}", f"{wheel}{suffix}", folder / f"evo{extra}", pip)
-            )
+        wanted = {"evo-agent": str(wheel)}
         if not options.quick:
-            rows.append(install(RIVAL, RIVAL, folder / "rival", pip))
-    table(rows, rows[0])
+            wanted |= {f"evo-agent[{extra}]": f"{wheel}[{extra}]" for extra in EXTRAS}
+            wanted[RIVAL] = RIVAL
+        print(f"{'installed':<20}{'MB':>6}{'distributions':>15}{'seconds':>9}{'adds MB':>9}")
+        for number, (name, requirement) in enumerate(wanted.items()):
+            cache = ["--no-cache-dir"] if options.cold else []
+            rows.append(install(name, requirement, folder / f"venv{number}", cache))
+            show(rows[-1], rows[0])
     print(json.dumps(figures(rows)))
 
 

@@ -6,8 +6,8 @@
 #   scripts/setup.sh demo --plan     only say what is missing, change nothing
 #
 # It says what it installs before it does. What it touches: .venv in the checkout; as root on
-# a Debian family machine, apt packages and a Docker daemon where no engine answers (its log
-# is in evo's cache folder). Anywhere else it prints the commands for the system part and goes
+# a Debian family machine, apt packages and a Docker daemon where no engine answers (the logs
+# of both are in evo's cache folder). Anywhere else it prints the commands for the system part and goes
 # on without: what needs those is then skipped by name. EVO_REQUIRE=all makes it a failure.
 # EVO_PYTHON names the interpreter to use (3.11 or newer).
 set -euo pipefail
@@ -68,7 +68,7 @@ bubblewrap_works() { bwrap --ro-bind / / --unshare-all --dev /dev true >/dev/nul
 packages_missing() {
   local profile=$1 python=$2
   if [[ -z $python ]]; then
-    echo python3 python3-venv
+    [[ -n ${EVO_PYTHON:-} ]] || echo python3 python3-venv
   elif ! has_venv "$python"; then
     # Debian keeps ensurepip apart, in a package for each version.
     "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
@@ -76,11 +76,7 @@ packages_missing() {
   have git || echo git
   have bwrap || echo bubblewrap
   have debootstrap || echo debootstrap
-  if ! engine_answers && ! have dockerd; then
-    echo docker.io
-    # From Debian 13 on, the client is a package of its own.
-    if [[ $(apt-cache policy docker-cli 2>/dev/null) == *Candidate:* ]]; then echo docker-cli; fi
-  fi
+  engine_answers || have dockerd || echo docker.io
   if [[ $profile == test ]]; then
     # What the tests drive: a real browser, and a repository that is not Python's.
     has_browser || is_ubuntu || echo chromium
@@ -92,17 +88,29 @@ is_ubuntu() { grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; }
 
 # ---- system packages ------------------------------------------------------------------
 
+apt_install() {
+  apt-get install -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+    "$@" </dev/null >>"$cache/apt.log" 2>&1
+}
+
 install_packages() {
-  local packages=("$@") package
-  say "installing with apt: ${packages[*]}"
-  local options=(-qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
-  apt-get update -qq || say "apt-get update failed; trying with the lists that are here"
-  apt-get install "${options[@]}" "${packages[@]}" </dev/null >/dev/null && return
-  say "installing them together failed; trying one by one"
-  for package in "${packages[@]}"; do
-    apt-get install "${options[@]}" "$package" </dev/null >/dev/null ||
-      missing+=("$package: apt-get install $package failed")
-  done
+  local packages=("$@") package start=$SECONDS
+  mkdir -p "$cache"
+  say "installing with apt: ${packages[*]} (its output: $cache/apt.log)"
+  apt-get update </dev/null >>"$cache/apt.log" 2>&1 ||
+    say "apt-get update failed; going on with the lists that are here"
+  if ! apt_install "${packages[@]}"; then
+    say "installing them together failed; trying one by one"
+    for package in "${packages[@]}"; do
+      apt_install "$package" ||
+        missing+=("$package: $(grep '^E:' "$cache/apt.log" | tail -n 1)")
+    done
+  fi
+  # From Debian 13 on, docker.io brings the daemon only.
+  if have dockerd && ! have docker; then
+    apt_install docker-cli || missing+=("docker-cli: apt-get install docker-cli failed")
+  fi
+  say "apt took $((SECONDS - start)) s"
 }
 
 system_packages() {
