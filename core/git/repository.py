@@ -13,7 +13,7 @@ from pathlib import Path
 from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git.harden import GitDir, GitError, execute, git_environment
 from evo_agent.core.git.lfs import unchanged_pointer
-from evo_agent.core.git.view import make_view
+from evo_agent.core.git.view import borrow_objects, init_bare, make_view
 
 STATE_FOLDER = ".evo"  # the same as core.config's, which this layer does not import
 
@@ -70,6 +70,13 @@ class Repository:
     def objects(self) -> Path:
         """The object store."""
         return self.common_dir / "objects"
+
+    def private_folder(self, folder: Path, settings: Mapping[str, str]) -> GitDir:
+        """Make a git folder of evo's own that reads this repository's objects."""
+        unread = {"core.excludesfile": "/dev/null", "core.attributesfile": "/dev/null"}
+        made = init_bare(folder, self.object_format, unread | dict(settings))
+        borrow_objects(folder, self.objects)
+        return made
 
     @property
     def head(self) -> str:

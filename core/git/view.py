@@ -36,9 +36,7 @@ def init_bare(folder: Path, object_format: str, settings: Mapping[str, str]) -> 
     made = ["git", "init", "-q", "--bare", "--template=", f"--object-format={object_format}"]
     folder.mkdir(parents=True, exist_ok=True)
     execute([*made, str(folder)], git_environment(), cwd=folder)
-    lines = [_setting(key, value) for key, value in settings.items()]
-    with (folder / "config").open("a", encoding="utf-8") as config:
-        config.writelines(lines)
+    append_settings(folder / "config", settings)
     (folder / "info").mkdir(exist_ok=True)
     return GitDir(folder)
 
@@ -77,6 +75,18 @@ def make_view(source: GitDir, common: Path, object_format: str, config: Mapping[
     for shared in source.path.glob("sharedindex.*"):
         _copy(shared, folder / shared.name)
     return folder
+
+
+def append_settings(config: Path, settings: Mapping[str, str]) -> None:
+    """Add settings to a configuration file that evo owns."""
+    with config.open("a", encoding="utf-8") as file:
+        file.writelines(_setting(key, value) for key, value in settings.items())
+
+
+def line_settings(config: Mapping[str, str]) -> dict[str, str]:
+    """The settings that decide how a fresh check-out's text files are written."""
+    keys = ("core.autocrlf", "core.checkroundtripencoding", "core.eol")
+    return {key: config[key] for key in keys if key in config}
 
 
 def carried(config: Mapping[str, str]) -> dict[str, str]:
