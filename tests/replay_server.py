@@ -8,6 +8,7 @@ script, in order:
     server.fail(429, retry_after=0)          an HTTP error, in OpenAI's shape
     server.raw(b"<html>", "text/html")       any body
     server.hang(2.0)                         no answer for that long, then the line is cut
+    server.drip(2.0)                         the start of an answer, byte by byte, for that long
     server.then(lambda request: ...)         whatever the function returns, for computed replies
 
 `server.url` is the api_base; `server.requests` holds every decoded request body, in order, and
@@ -34,6 +35,7 @@ class Answer:
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: float = 0.0
+    drip: float = 0.0
 
 
 def completion(
@@ -118,6 +120,9 @@ class ScriptedServer:
     def hang(self, seconds: float) -> Self:
         return self._add(Answer(hang=seconds))
 
+    def drip(self, seconds: float) -> Self:
+        return self._add(Answer(b"{" + b" " * 1000, drip=seconds))
+
     def then(self, answer: Callable[[dict[str, Any]], Answer]) -> Self:
         self._script.append(answer)
         return self
@@ -183,6 +188,12 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
+        if answer.drip:
+            for byte in answer.body[: int(answer.drip / 0.05)]:
+                self.wfile.write(bytes((byte,)))
+                script.wait(0.05)
+            self.close_connection = True
+            return
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name

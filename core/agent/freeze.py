@@ -4,14 +4,12 @@ The verifier grades a fix `reproduced` only on a test that failed while everythi
 tree was as at base; so that is what must hold at the moment of freezing.
 """
 
-import re
-
 from evo_agent.core.agent.actions import Freeze
+from evo_agent.core.agent.patches import by_file
 from evo_agent.core.agent.stops import ToolError
 from evo_agent.core.protocols import Assignment
 from evo_agent.core.types import FrozenTest, Outcome
 
-_CHANGED = re.compile(r"^diff --git (?:\"?a/.*?\"?) \"?b/(.*?)\"?$", re.MULTILINE)
 _TAIL = 3000  # characters of the test's output that the model is shown
 
 
@@ -25,7 +23,7 @@ def freeze(assignment: Assignment, action: Freeze) -> tuple[FrozenTest, str]:
         ToolError: code was edited before, the test exists, passes, or cannot be run.
     """
     sandbox = assignment.sandbox
-    others = [path for path in _CHANGED.findall(sandbox.diff()) if path != action.path]
+    others = [path for path in by_file(sandbox.diff()) if path != action.path]
     if others:
         raise ToolError(
             f"too late to freeze a test: {', '.join(others[:5])} changed already; "

@@ -17,6 +17,7 @@ from evo_agent.core.agent.actions import (
 )
 from evo_agent.core.agent.context import fit, observation
 from evo_agent.core.agent.freeze import freeze
+from evo_agent.core.agent.patches import by_file, limited
 from evo_agent.core.agent.specs import TOOLS
 from evo_agent.core.agent.spending import Spending
 from evo_agent.core.agent.stops import FormatError, LimitsExceeded, Submitted, ToolError
@@ -69,14 +70,22 @@ class AgentSolver:
             attempt.run()
         finally:
             self._spent, self._frozen = self._spent + spending.cost, attempt.frozen
+        return self._candidate(attempt, assignment.sandbox.diff(), spending.cost)
+
+    def _candidate(self, attempt: "Attempt", diff: str, cost: Cost) -> Candidate:
+        patch, left_out = limited(diff, attempt.files) if attempt.files else (diff, ())
         return Candidate(
-            patch=assignment.sandbox.diff(),
+            patch=patch,
             note=attempt.note,
             stopped=attempt.stopped,
-            cost=spending.cost,
+            cost=cost,
             cited=attempt.cited,
             frozen_test=attempt.frozen,
-            facts={"model": self._model.name, "steps": spending.cost.model_calls},
+            facts={
+                "model": self._model.name,
+                "steps": cost.model_calls,
+                "not_submitted": list(left_out),
+            },
         )
 
 
@@ -101,6 +110,7 @@ class Attempt:
         self.stopped = ""
         self.note = ""
         self.cited: tuple[str, ...] = ()
+        self.files: frozenset[str] = frozenset()
 
     def run(self) -> None:
         """Take steps until something stops them."""
@@ -111,7 +121,8 @@ class Attempt:
                 self._malformed += 1
                 self.messages.extend(error.answers)
             except Submitted as submitted:
-                self.note, self.cited, self.stopped = submitted.note, submitted.cited, "submitted"
+                self.note, self.cited = submitted.note, submitted.cited
+                self.files, self.stopped = submitted.files, "submitted"
             except LimitsExceeded as limit:
                 self.stopped = str(limit)
 
@@ -191,9 +202,11 @@ class Attempt:
     def _bash(self, command: str) -> str:
         result = self._assignment.sandbox.exec(command, timeout=self._config.sandbox.timeout)
         self._spending.command(result)
-        first = result.output.lstrip().partition("\n")[0]
+        first, _, printed = result.output.lstrip().partition("\n")
         if first.strip() == SUBMIT_MARKER and result.exit_code == 0:
-            raise Submitted  # what it prints is not believed: the host computes the patch
+            # The patch it prints is not believed, the host computes it; but the files in it are
+            # the ones it means to submit, others being its scratch.
+            raise Submitted(files=frozenset(() if result.truncated else by_file(printed)))
         return observation(result)
 
     def _recall(self, text: str) -> str:

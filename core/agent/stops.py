@@ -16,12 +16,19 @@ class Submitted(AgentInterrupt):
     Args:
         note: its own words.
         cited: ids of the records it says it used.
+        files: paths that it submits, where it names them; empty for the whole tree.
     """
 
-    def __init__(self, note: str = "", cited: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        note: str = "",
+        cited: tuple[str, ...] = (),
+        files: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(note)
         self.note = note
         self.cited = cited
+        self.files = files
 
 
 class LimitsExceeded(AgentInterrupt):
