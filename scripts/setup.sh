@@ -166,9 +166,11 @@ start_engine() {
   setsid nohup dockerd >>"$log" 2>&1 </dev/null &
   process=$!
   if ! wait_for_engine 60 "$process"; then
-    missing+=("container engine: dockerd did not start: $(tail -n 1 "$log")")
+    missing+=("container engine: dockerd did not start: $(last_error "$log")")
   fi
 }
+
+last_error() { { grep -i 'failed' "$1" || cat "$1"; } | tail -n 1; }
 
 # Wait up to $1 seconds until an engine answers, or until process $2 has ended.
 wait_for_engine() {
@@ -248,12 +250,23 @@ browser() {
 
 # ---- all of it ------------------------------------------------------------------------
 
+# The commands that let bubblewrap work, where a setting of the kernel stands in its way.
+allow_user_namespaces() {
+  local switch=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
+  if [[ -r $switch && $(cat "$switch") == 1 ]]; then
+    say "to allow them: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+  fi
+  switch=/proc/sys/kernel/unprivileged_userns_clone
+  if [[ -r $switch && $(cat "$switch") == 0 ]]; then
+    say "to allow them: sudo sysctl -w kernel.unprivileged_userns_clone=1"
+  fi
+}
+
 report() {
   local line
   if have bwrap && ! bubblewrap_works; then
     missing+=("bubblewrap: this machine refuses it user namespaces")
-    say "Ubuntu 24.04: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-    say "Debian: sudo sysctl -w kernel.unprivileged_userns_clone=1"
+    allow_user_namespaces
   fi
   if ((${#missing[@]} == 0)); then
     say "ready"
