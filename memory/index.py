@@ -1,0 +1,311 @@
+"""The dense index: ChromaDB, embedded, derived from the journal and thrown away at will.
+
+`current.json` beside the store says which journal and how much of it is indexed. A process that
+finds it changed reopens its client, because an open client goes on answering from what it read
+first (FACTS). Whatever cannot be opened or queried is built anew from the journal; what cannot be
+built is replaced by exact ranking, and that is said once.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from evo_agent.memory.bodies import Kind
+from evo_agent.memory.document import document
+from evo_agent.memory.embed import Embedder, Vector
+from evo_agent.memory.journal import Generation, Journal, Stored
+from evo_agent.memory.schema import translated
+
+BATCH = 500  # records embedded and stored at once
+OVER_FETCH = 8  # neighbours asked for, per neighbour wanted, under a mask
+LEAST_FETCHED = 200
+EXACT_LIMIT = 5_000  # newest records that the fallback ranks, about 0.5 ms each the first time
+_HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 400, "max_neighbors": 32}
+_openings = itertools.count()
+
+Progress = Callable[[int, int], None]  # done, total
+
+
+class Dense(Protocol):
+    """Ranks records by the cosine of their vectors with a query's."""
+
+    def sync(self, progress: Progress | None = None) -> None:
+        """Take in what the journal has and the index has not."""
+        ...
+
+    def nearest(
+        self, vector: Vector, count: int, allowed: Mapping[str, int]
+    ) -> list[tuple[int, float]]:
+        """Number and cosine of the nearest allowed records, best first.
+
+        Args:
+            vector: of length one.
+            count: most results.
+            allowed: id to number of the records that may answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files; idempotent."""
+        ...
+
+
+class ExactIndex:
+    """Ranks by embedding the records themselves, newest EXACT_LIMIT of them; needs no store."""
+
+    def __init__(self, journal: Journal, embedder: Embedder) -> None:
+        self._journal = journal
+        self._embedder = embedder
+        self._vectors: dict[int, Vector | None] = {}
+
+    def sync(self, progress: Progress | None = None) -> None:
+        """Nothing is kept, so nothing is behind."""
+
+    def nearest(
+        self, vector: Vector, count: int, allowed: Mapping[str, int]
+    ) -> list[tuple[int, float]]:
+        """See Dense."""
+        numbers = sorted(allowed.values(), reverse=True)[:EXACT_LIMIT]
+        self._embed([number for number in numbers if number not in self._vectors])
+        known = ((number, self._vectors.get(number)) for number in numbers)
+        scored = [(number, _dot(vector, own)) for number, own in known if own is not None]
+        return sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:count]
+
+    def close(self) -> None:
+        """Drop what was embedded."""
+        self._vectors.clear()
+
+    def _embed(self, numbers: Sequence[int]) -> None:
+        for start in range(0, len(numbers), BATCH):
+            found = self._journal.numbered(numbers[start : start + BATCH])
+            texts = [document(stored.record).embedded for stored in found.values()]
+            self._vectors.update(zip(found, self._embedder.embed(texts), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """What current.json says: the store's folder, and the generation that it holds."""
+
+    store: str = ""
+    epoch: str = ""
+    number: int = 0
+    last: str = ""
+
+
+class ChromaIndex:
+    """Two Chroma collections of one embedder, episodic and semantic.
+
+    Args:
+        folder: of this embedder's index; made when missing.
+        journal: the truth.
+        embedder: its name becomes part of the collections' names.
+
+    Raises:
+        ImportError: chromadb is not installed.
+        StoreError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, journal: Journal, embedder: Embedder) -> None:
+        import chromadb
+        from chromadb.config import Settings
+
+        self._open_client = chromadb.PersistentClient
+        self._settings = Settings(anonymized_telemetry=False)
+        self._folder = folder
+        self._journal = journal
+        self._embedder = embedder
+        self._client: Any = None
+        self._seen = _Current()
+        with translated(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Stop Chroma for this folder; idempotent."""
+        client, self._client = self._client, None
+        self._seen = _Current()
+        if client is not None:
+            with suppress(Exception):  # a broken store may not even close
+                client.close()
+
+    def sync(self, progress: Progress | None = None) -> None:
+        """See Dense. Several processes may call it; one builds, the others wait."""
+        wanted = self._journal.generation()
+        if self._current() != self._seen or _generation(self._seen) != wanted:
+            with self._locked():
+                self._catch_up(wanted, progress)
+
+    def nearest(
+        self, vector: Vector, count: int, allowed: Mapping[str, int]
+    ) -> list[tuple[int, float]]:
+        """See Dense. A store that fails is rebuilt once."""
+        try:
+            self.sync()
+            return self._nearest(vector, count, allowed)
+        except _foreign_failures() as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            self.rebuild()
+            return self._nearest(vector, count, allowed)
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Throw the store away and make it anew from the journal."""
+        with self._locked():
+            self.close()
+            self._replace_store()
+            self._catch_up(self._journal.generation(), progress)
+
+    def _nearest(
+        self, vector: Vector, count: int, allowed: Mapping[str, int]
+    ) -> list[tuple[int, float]]:
+        found: list[tuple[int, float]] = []
+        for name in ("episodic", "semantic"):
+            found += _ranked(self._collection(name), vector, count, allowed)
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:count]
+
+    def _catch_up(self, wanted: Generation, progress: Progress | None) -> None:
+        current = self._current()
+        if not self._usable(current, wanted):
+            current = self._replace_store()
+        if self._client is None or current != self._seen:
+            self._reopen(current)
+        first = current.number
+        while batch := self._journal.after(current.number, BATCH):
+            self._store(batch)
+            last = batch[-1]
+            current = _Current(current.store, wanted.epoch, last.number, last.record.id)
+            self._write_current(current)
+            if progress is not None:
+                progress(last.number - first, max(wanted.number, last.number) - first)
+        self._seen = current
+
+    def _usable(self, current: _Current, wanted: Generation) -> bool:
+        """Whether the store belongs to this journal, and to this past of it."""
+        if current.epoch != wanted.epoch or not (self._folder / current.store).is_dir():
+            return False
+        return current.number == 0 or self._journal.holds(current.number, current.last)
+
+    def _store(self, batch: Sequence[Stored]) -> None:
+        vectors = self._embedder.embed([document(stored.record).embedded for stored in batch])
+        for name in ("episodic", "semantic"):
+            rows = [
+                (stored, vector)
+                for stored, vector in zip(batch, vectors, strict=True)
+                if vector is not None and _collection_of(stored) == name
+            ]
+            if rows:
+                self._collection(name).upsert(
+                    ids=[stored.record.id for stored, _ in rows],
+                    embeddings=[list(vector) for _, vector in rows],
+                    documents=[document(stored.record).title for stored, _ in rows],
+                    metadatas=[
+                        {"kind": stored.record.kind.value, "repo": stored.record.repo}
+                        for stored, _ in rows
+                    ],
+                )
+
+    def _collection(self, name: str) -> Any:
+        return self._client.get_or_create_collection(
+            f"{collection_prefix(self._embedder.name)}-{name}",
+            embedding_function=None,
+            configuration={"hnsw": _HNSW},
+        )
+
+    def _reopen(self, current: _Current) -> None:
+        self.close()
+        # Chroma keeps one system per path spelling; a new spelling surely reads the disk again.
+        path = f"{self._folder / current.store}{'/.' * (next(_openings) % 50 + 1)}"
+        self._client = self._open_client(path=path, settings=self._settings)
+
+    def _replace_store(self) -> _Current:
+        current = _Current(store=f"chroma-{uuid.uuid4().hex[:8]}", epoch="")
+        with translated(self._folder):
+            for old in self._folder.glob("chroma-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            (self._folder / current.store).mkdir(mode=0o700)
+        self._write_current(current)
+        return current
+
+    def _current(self) -> _Current:
+        try:
+            return _Current(**json.loads((self._folder / "current.json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return _Current()
+
+    def _write_current(self, current: _Current) -> None:
+        with translated(self._folder):
+            fresh = self._folder / f"current.{os.getpid()}.tmp"
+            fresh.write_text(json.dumps(asdict(current)), "utf-8")
+            fresh.replace(self._folder / "current.json")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with translated(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = (self._folder / "lock").open("w")
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def collection_prefix(embedder: str) -> str:
+    """An embedder's name as Chroma takes it: 3 to 512 of a-zA-Z0-9._-."""
+    return "evo-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in embedder)[:200]
+
+
+def _ranked(
+    collection: Any, vector: Vector, count: int, allowed: Mapping[str, int]
+) -> list[tuple[int, float]]:
+    """Over-fetch under the mask; rank the allowed ones exactly when that was not enough."""
+    total = collection.count()
+    fetched = min(total, max(LEAST_FETCHED, count * OVER_FETCH))
+    if not fetched or not allowed:
+        return []
+    answer = collection.query(
+        query_embeddings=[list(vector)], n_results=fetched, include=["distances"]
+    )
+    pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
+    found = [(allowed[i], 1.0 - float(d)) for i, d in pairs if i in allowed]
+    if len(found) >= count or fetched == total:
+        return found[:count]
+    return _exact(collection, vector, list(allowed), allowed)[:count]
+
+
+def _exact(
+    collection: Any, vector: Vector, ids: Sequence[str], allowed: Mapping[str, int]
+) -> list[tuple[int, float]]:
+    import numpy as np
+
+    scored: list[tuple[int, float]] = []
+    for start in range(0, len(ids), 5_000):
+        got = collection.get(ids=list(ids[start : start + 5_000]), include=["embeddings"])
+        if got["ids"]:
+            cosines = np.asarray(got["embeddings"]) @ np.asarray(vector)
+            scored += [(allowed[i], float(c)) for i, c in zip(got["ids"], cosines, strict=True)]
+    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _collection_of(stored: Stored) -> str:
+    return "episodic" if stored.record.kind is Kind.EPISODE else "semantic"
+
+
+def _generation(current: _Current) -> Generation:
+    return Generation(current.epoch, current.number, current.last)
+
+
+def _foreign_failures() -> tuple[type[BaseException], ...]:
+    """What a damaged Chroma store raises: its own errors, and whatever its Rust side leaks."""
+    from chromadb.errors import ChromaError
+
+    return (ChromaError, ValueError, KeyError, TypeError, RuntimeError, OSError)
+
+
+def _dot(one: Vector, other: Vector) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,397 @@
+"""The journal: the truth of memory, in one SQLite file (WAL) that many processes write.
+
+A record, a state transition or a credit is an event; views are kept in the same transaction.
+What a method has returned is on the disk. `generation` tells a derived index whether it is
+behind (DESIGN section 3).
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from evo_agent.core.errors import StoreError
+from evo_agent.memory.bodies import Episode, Skill
+from evo_agent.memory.document import document
+from evo_agent.memory.records import Record, State, from_json, to_json
+from evo_agent.memory.schema import VIEWS, VIEWS_DDL, connect, translated
+from evo_agent.memory.words import terms
+
+FILE = "journal.sqlite"
+# Weights of the columns title, paths, text, diff in BM25 (FACTS: a title says most).
+COLUMN_WEIGHTS = (4.0, 3.0, 1.0, 0.5)
+_SHORTEST_PREFIX = 6  # digits of an id that a person may type
+_SELECT = (
+    "SELECT r.number, r.state, e.data, "
+    "(SELECT count(*) FROM credits c WHERE c.record = r.id), "
+    "(SELECT coalesce(sum(win), 0) FROM credits c WHERE c.record = r.id) "
+    "FROM records r JOIN events e ON e.position = r.event "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event to be appended: record | state | credit | note, about a record."""
+
+    kind: str
+    record: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    line: str = ""  # of kind record: the record's JSON
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """An event as it stands in the journal; `time` is seconds since 1970."""
+
+    run: str
+    sequence: int
+    kind: str
+    record: str
+    data: Mapping[str, Any]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record with what the journal knows about it today.
+
+    Attributes:
+        number: order of arrival; grows.
+        uses, wins: verified runs that cited it, and how many of them held.
+    """
+
+    number: int
+    record: Record
+    state: State
+    uses: int
+    wins: int
+
+    @property
+    def losses(self) -> int:
+        """Verified runs that cited it and did not hold."""
+        return self.uses - self.wins
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a filter needs to know of a record, without reading it."""
+
+    number: int
+    id: str
+    kind: str
+    repo: str
+    scope: str
+    state: str
+    origin: str
+    issue: str
+    sha: str
+    time: float
+
+
+class Generation(NamedTuple):
+    """Which journal, how many records, and the last one's id."""
+
+    epoch: str
+    number: int
+    last: str
+
+
+def added(record: Record) -> Change:
+    """The event that adds a record."""
+    return Change("record", record.id, line=to_json(record))
+
+
+class Journal:
+    """One journal, open. Use it as a context manager.
+
+    Args:
+        folder: made when missing, readable by its owner only.
+
+    Raises:
+        StoreError: from any method, one line of cause and of remedy.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._lock = threading.RLock()
+        with translated(self.path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._connection = connect(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._connection.close()
+
+    # Writing
+
+    def write(self, run: str, changes: Sequence[Change]) -> int:
+        """Append events of a run, all or none, and bring the views up to date.
+
+        Args:
+            run: the run that they belong to; sequence numbers are given here.
+            changes: a record that is already there is left out (records are immutable).
+
+        Returns:
+            How many records are new.
+        """
+        with self._transaction():
+            return self._append(run, changes)
+
+    def write_once(self, run: str, decide: Callable[[], Sequence[Change]]) -> bool:
+        """Like `write`, but only if the run has written nothing yet.
+
+        Args:
+            run: the run.
+            decide: called when it has not; nobody else writes while it reads and decides.
+
+        Returns:
+            Whether it was written now.
+        """
+        with self._transaction():
+            if self._rows("SELECT 1 FROM events WHERE run = ? LIMIT 1", run):
+                return False
+            self._append(run, decide())
+            return True
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a fact about this machine (where a repository lies); not part of the truth."""
+        if self.remembered(key) != value:
+            with self._transaction():
+                self._connection.execute(
+                    "INSERT INTO about VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+                    (key, value),
+                )
+
+    def remembered(self, key: str) -> str:
+        """What was kept under a key; empty when nothing was."""
+        rows = self._rows("SELECT value FROM about WHERE key = ?", key)
+        return str(rows[0][0]) if rows else ""
+
+    def _append(self, run: str, changes: Sequence[Change]) -> int:
+        (last,) = self._rows("SELECT coalesce(max(sequence), 0) FROM events WHERE run = ?", run)[0]
+        new = 0
+        for change in changes:
+            if change.kind == "record" and self._known(change.record):
+                continue
+            last += 1
+            data = change.line or json.dumps(change.data, ensure_ascii=False, sort_keys=True)
+            cursor = self._connection.execute(
+                "INSERT INTO events (run, sequence, kind, record, data, time) VALUES (?,?,?,?,?,?)",
+                (run, last, change.kind, change.record, data, time.time()),
+            )
+            assert cursor.lastrowid is not None
+            new += self._view(cursor.lastrowid, run, change.kind, change.record, data)
+        return new
+
+    def _view(self, position: int, run: str, kind: str, record: str, data: str) -> int:
+        """Bring the views up to date with one event; 1 for a new record."""
+        if kind == "record":
+            self._add_record(position, from_json(data))
+            return 1
+        if kind == "state":
+            state = json.loads(data)["to"]
+            self._connection.execute("UPDATE records SET state = ? WHERE id = ?", (state, record))
+        elif kind == "credit":
+            self._connection.execute(
+                "INSERT OR IGNORE INTO credits VALUES (?, ?, ?)",
+                (record, run, int(json.loads(data)["win"])),
+            )
+        return 0
+
+    def _add_record(self, position: int, record: Record) -> None:
+        body = record.body
+        origin, sha = (body.origin, body.sha) if isinstance(body, Episode) else ("", "")
+        issue = body.issue_id if isinstance(body, Episode | Skill) else ""
+        name = body.name if isinstance(body, Skill) else ""
+        cursor = self._connection.execute(
+            "INSERT INTO records (id, event, kind, repo, scope, state, origin, issue, sha, name,"
+            " time) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                *(record.id, position, record.kind, record.repo, record.scope, record.state),
+                *(origin, issue, sha, name, record.as_of.time),
+            ),
+        )
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO sources VALUES (?, ?)",
+            [(source, record.id) for source in record.source_ids],
+        )
+        doc = document(record)
+        columns = (doc.title, " ".join(doc.paths), doc.text, doc.diff)
+        self._connection.execute(
+            "INSERT INTO search (rowid, title, paths, text, diff) VALUES (?,?,?,?,?)",
+            (cursor.lastrowid, *(" ".join(terms(column)) for column in columns)),
+        )
+
+    def rebuild(self) -> int:
+        """Make the views anew from the events.
+
+        Returns:
+            Records after it.
+        """
+        with self._transaction():
+            for view in reversed(VIEWS):
+                self._connection.execute(f"DROP TABLE IF EXISTS {view}")
+            for statement in VIEWS_DDL.split(";"):
+                self._connection.execute(statement)
+            rows = self._rows("SELECT position, run, kind, record, data FROM events ORDER BY 1")
+            return sum(self._view(*row) for row in rows)
+
+    # Reading
+
+    def get(self, record_id: str) -> Stored | None:
+        """A record by id, or by an unambiguous beginning of at least 6 digits."""
+        found = self._stored("WHERE r.id = ?", record_id)
+        if not found and len(record_id) >= _SHORTEST_PREFIX and record_id.isalnum():
+            found = self._stored("WHERE r.id GLOB ? LIMIT 2", f"{record_id}*")
+        return found[0] if len(found) == 1 else None
+
+    def numbered(self, numbers: Iterable[int]) -> dict[int, Stored]:
+        """Records by number."""
+        wanted = ",".join(str(int(number)) for number in numbers)
+        return {s.number: s for s in self._stored(f"WHERE r.number IN ({wanted})")}
+
+    def listed(
+        self, *, kind: str = "", repo: str = "", origin: str = "", limit: int = -1
+    ) -> list[Stored]:
+        """Records, newest arrivals first."""
+        return self._stored(
+            "WHERE (?1 = '' OR r.kind = ?1) AND (?2 = '' OR r.repo = ?2) "
+            "AND (?3 = '' OR r.origin = ?3) ORDER BY r.number DESC LIMIT ?4",
+            *(kind, repo, origin, limit),
+        )
+
+    def after(self, number: int, limit: int) -> list[Stored]:
+        """Records that arrived after a number, in order."""
+        return self._stored("WHERE r.number > ? ORDER BY r.number LIMIT ?", number, limit)
+
+    def skills_named(self, name: str, repo: str) -> list[Stored]:
+        """Versions of a skill, newest first."""
+        where = "WHERE r.kind = 'skill' AND r.name = ? AND r.repo = ? ORDER BY r.number DESC"
+        return self._stored(where, name, repo)
+
+    def made_from(self, record_id: str) -> list[Stored]:
+        """Records that name another one as their source, newest first."""
+        where = "WHERE r.id IN (SELECT record FROM sources WHERE source = ?) ORDER BY r.number DESC"
+        return self._stored(where, record_id)
+
+    def places(self, repo: str) -> list[Place]:
+        """Where every record stands that a query about a repository might see."""
+        columns = "number, id, kind, repo, scope, state, origin, issue, sha, time"
+        sql = f"SELECT {columns} FROM records WHERE repo = ? OR scope != 'repo'"  # noqa: S608 - constant
+        return [Place(*row) for row in self._rows(sql, repo)]
+
+    def matches(self, query_terms: Sequence[str]) -> Iterator[tuple[int, float]]:
+        """Numbers of records that hold any of the terms, with BM25 (greater is better), best first.
+
+        Args:
+            query_terms: as `words.terms` gives them.
+        """
+        quoted = " OR ".join(f'"{term}"' for term in query_terms if '"' not in term)
+        if not quoted:
+            return
+        weights = ", ".join(str(weight) for weight in COLUMN_WEIGHTS)
+        sql = (
+            f"SELECT rowid, -bm25(search, {weights}) FROM search WHERE search MATCH ? "  # noqa: S608 - constants
+            f"ORDER BY bm25(search, {weights}), rowid"
+        )
+        with translated(self.path):
+            yield from self._connection.execute(sql, (quoted,))
+
+    def frequency(self, term: str) -> int:
+        """How many records hold a term."""
+        rows = self._rows("SELECT doc FROM terms WHERE term = ?", term)
+        return int(rows[0][0]) if rows else 0
+
+    def count(self) -> int:
+        """How many records there are."""
+        return int(self._rows("SELECT count(*) FROM records")[0][0])
+
+    def counts(self) -> list[tuple[str, str, str, int]]:
+        """(kind, origin, state, how many), sorted."""
+        sql = "SELECT kind, origin, state, count(*) FROM records GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        return [(str(k), str(o), str(s), int(n)) for k, o, s, n in self._rows(sql)]
+
+    def commits(self, repo: str) -> set[str]:
+        """SHAs of the commits of a repository that have been learnt."""
+        sql = "SELECT sha FROM records WHERE repo = ? AND sha != ''"
+        return {sha for (sha,) in self._rows(sql, repo)}
+
+    def events(self, *, record: str = "", run: str = "", kind: str = "") -> list[JournalEvent]:
+        """Events about a record or of a run, in order; those that add records without data."""
+        rows = self._rows(
+            "SELECT run, sequence, kind, record, CASE kind WHEN 'record' THEN '{}' ELSE data END,"
+            " time FROM events WHERE (?1 = '' OR record = ?1) AND (?2 = '' OR run = ?2)"
+            " AND (?3 = '' OR kind = ?3) ORDER BY position",
+            *(record, run, kind),
+        )
+        return [JournalEvent(r, s, k, i, json.loads(d), t) for r, s, k, i, d, t in rows]
+
+    def generation(self) -> Generation:
+        """What a derived index compares itself with."""
+        rows = self._rows(
+            "SELECT a.value, coalesce(r.number, 0), coalesce(r.id, '') FROM about a LEFT JOIN "
+            "(SELECT number, id FROM records ORDER BY number DESC LIMIT 1) r WHERE a.key = 'epoch'"
+        )
+        return Generation(*rows[0])
+
+    def position(self) -> int:
+        """Number of the last event, of whatever kind: equal numbers mean that nothing changed."""
+        return int(self._rows("SELECT coalesce(max(position), 0) FROM events")[0][0])
+
+    def holds(self, number: int, record_id: str) -> bool:
+        """Whether a record stands at a number."""
+        return bool(
+            self._rows("SELECT 1 FROM records WHERE number = ? AND id = ?", number, record_id)
+        )
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            StoreError: a page is damaged.
+        """
+        result = self._rows("PRAGMA quick_check")[0][0]
+        if result != "ok":
+            raise StoreError(f"memory at {self.path}: {result}", "restore it from a copy")
+
+    def _known(self, record_id: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM records WHERE id = ?", record_id))
+
+    def _stored(self, where: str, *values: Any) -> list[Stored]:
+        rows = self._rows(_SELECT + where, *values)
+        return [
+            Stored(number, from_json(data), State(state), uses, wins)
+            for number, state, data, uses, wins in rows
+        ]
+
+    def _rows(self, sql: str, *values: Any) -> list[Any]:
+        with translated(self.path), self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock, translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                _roll_back(self._connection)
+                raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo; a full disk may have ended the transaction already."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

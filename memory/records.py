@@ -1,0 +1,179 @@
+"""The records of memory: one envelope, four kinds of body (DESIGN section 3).
+
+A record's id is the SHA-256 of its kind, repo, scope and body in canonical JSON, and of
+nothing else, so that merging two journals is a union. Bodies leave out what is empty: a
+field added later changes no id. `repo` is the repository's identity (core.git).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from evo_agent.core.errors import StoreError
+from evo_agent.memory.bodies import Body, Kind, body_from_json, body_to_json, kind_of
+from evo_agent.memory.redact import redact, redact_value
+
+SCHEMA = 1
+LARGEST_RECORD = 512 * 1024  # bytes of canonical JSON; a larger one is refused
+LONGEST_TEXT = 16_000  # characters of an issue, a message or a skill's body
+LONGEST_DIFF = 8_000  # characters of a stored change
+
+
+class Scope(StrEnum):
+    """Who may recall a record: the same repository, the same language's, or everybody."""
+
+    REPO = "repo"
+    LANGUAGE = "language"
+    GLOBAL = "global"
+
+
+class State(StrEnum):
+    """Where a record stands in its life; see memory.lifecycle for the transitions."""
+
+    CANDIDATE = "candidate"
+    VALIDATED = "validated"
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    ARCHIVED = "archived"
+
+
+class Trust(StrEnum):
+    """Who stands behind a record."""
+
+    HUMAN = "human"
+    VERIFIED = "verified"
+    MODEL = "model"
+    UNTRUSTED = "untrusted"
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """When a record became knowable: the commit, and seconds since 1970."""
+
+    commit: str = ""
+    time: float = 0.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """The envelope. Build it with `make`, which redacts.
+
+    Attributes:
+        state: the state at birth; the present one is the journal's.
+        as_of: when it became knowable; recall filters by it.
+        created: when it was written, seconds since 1970.
+        source_ids: records, commits or runs it was made from.
+        evidence_ids: what shows that it is true ("run:<id>#<event>").
+        parent_id: the version it replaces.
+        when_to_use: one line that a recall matches.
+    """
+
+    kind: Kind
+    repo: str
+    scope: Scope
+    body: Body
+    schema: int = SCHEMA
+    state: State = State.CANDIDATE
+    as_of: AsOf = AsOf()
+    created: float = 0.0
+    source_ids: tuple[str, ...] = ()
+    evidence_ids: tuple[str, ...] = ()
+    parent_id: str = ""
+    trust: Trust = Trust.UNTRUSTED
+    when_to_use: str = ""
+    tags: tuple[str, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 over kind, repo, scope and body, as 64 hexadecimal digits."""
+        content = [self.kind, self.repo, self.scope, body_to_json(self.body)]
+        return hashlib.sha256(canonical(content)).hexdigest()
+
+
+def make(body: Body, **envelope: Any) -> Record:
+    """Build a record from a body, with every secret and control character taken out.
+
+    Args:
+        body: one of the four kinds.
+        **envelope: fields of Record other than kind and body.
+    """
+    kind = kind_of(body)
+    clean = body_from_json(kind, redact_value(body_to_json(body)))
+    record = Record(kind=kind, body=clean, **envelope)
+    return replace(
+        record,
+        when_to_use=redact(record.when_to_use),
+        tags=tuple(redact(tag) for tag in record.tags),
+    )
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys, no spaces, in UTF-8: equal values give equal bytes."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def to_json(record: Record) -> str:
+    """A record as one line of canonical JSON, its id with it.
+
+    Raises:
+        StoreError: it is larger than LARGEST_RECORD.
+    """
+    data = {f.name: getattr(record, f.name) for f in fields(record)}
+    data |= {"id": record.id, "body": body_to_json(record.body), "as_of": asdict(record.as_of)}
+    line = canonical(data)
+    if len(line) > LARGEST_RECORD:
+        raise StoreError(
+            f"a record of {len(line):,} bytes is refused (at most {LARGEST_RECORD:,})",
+            "shorten the text or the diff that it was made from",
+        )
+    return line.decode("utf-8", "surrogatepass")
+
+
+def from_json(line: str) -> Record:
+    """The inverse of `to_json`.
+
+    Raises:
+        StoreError: it is no record, is from a newer schema, or its id does not fit its content.
+    """
+    try:
+        data = json.loads(line)
+        claimed, schema = data.pop("id"), data["schema"]
+        if schema > SCHEMA:
+            raise StoreError(f"a record of schema {schema} (known: {SCHEMA})", "upgrade evo")
+        record = _from_fields(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"a record cannot be read: {error}", "rebuild or restore it") from error
+    if record.id != claimed:
+        raise StoreError(f"record {claimed[:12]} does not fit its id", "restore it from a copy")
+    return record
+
+
+def _from_fields(data: dict[str, Any]) -> Record:
+    kind = Kind(data["kind"])
+    return Record(
+        kind=kind,
+        repo=data["repo"],
+        scope=Scope(data["scope"]),
+        body=body_from_json(kind, data["body"]),
+        schema=data["schema"],
+        state=State(data["state"]),
+        as_of=AsOf(**data["as_of"]),
+        created=data["created"],
+        source_ids=tuple(data["source_ids"]),
+        evidence_ids=tuple(data["evidence_ids"]),
+        parent_id=data["parent_id"],
+        trust=Trust(data["trust"]),
+        when_to_use=data["when_to_use"],
+        tags=tuple(data["tags"]),
+    )
+
+
+def bounded(text: str, limit: int) -> str:
+    """Cut a text at a bound of characters, saying how much is gone."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[… {len(text) - limit:,} more characters]"

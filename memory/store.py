@@ -1,0 +1,304 @@
+"""Memory, as the rest of evo sees it: open, learn, recall, write back, look inside.
+
+with Memory.open(folder) as memory:
+    memory.learn(repo_root)
+    for record in memory.recall(query): ...
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from evo_agent.core.errors import RepositoryError, StoreError
+from evo_agent.core.git import Repository, open_repository
+from evo_agent.core.types import Query, Recalled
+from evo_agent.memory import history, lifecycle
+from evo_agent.memory.bodies import Kind, Skill
+from evo_agent.memory.distil import RunFacts
+from evo_agent.memory.embed import Embedder, open_embedder
+from evo_agent.memory.gitlog import ancestors
+from evo_agent.memory.history import LearnProgress, LearnReport
+from evo_agent.memory.index import ChromaIndex, Dense, ExactIndex, collection_prefix
+from evo_agent.memory.inspect import MemoryStats, explain, stats
+from evo_agent.memory.journal import Change, Journal, Place, Stored
+from evo_agent.memory.lifecycle import WriteBack
+from evo_agent.memory.present import recalled
+from evo_agent.memory.recall import Ranker, allowed, now
+from evo_agent.memory.skills import SkillFile, write
+
+__all__ = ["LearnProgress", "LearnReport", "Memory", "RunFacts", "Stored", "WriteBack"]
+
+
+class Memory:
+    """The journal, its index and everything done with them; implements Recaller.
+
+    Args:
+        journal: open; closed with this.
+        embedder: see memory.embed.
+        folder: of journal and index.
+        notice: called with one line for people, once per line.
+    """
+
+    def __init__(
+        self, journal: Journal, embedder: Embedder, folder: Path, notice: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._embedder = embedder
+        self._folder = folder
+        self._notice = notice
+        self._noticed: set[str] = set()
+        self._dense: Dense | None = None
+        self._places: tuple[str, int, list[Place]] = ("", -1, [])
+        self._ancestors: dict[tuple[str, str], frozenset[str]] = {}
+        self._repositories: dict[str, Repository] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        embedder: str = "lexical",
+        *,
+        repo: Path | None = None,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> Self:
+        """Open the memory in a folder, making it when there is none.
+
+        Args:
+            folder: holds journal.sqlite and index/.
+            embedder: lexical | minilm | litellm:<model>.
+            repo: a work tree to ask about ancestry; otherwise the one that was learnt from.
+            notice: called with what people should know (a fallback, a repository that is gone).
+
+        Raises:
+            StoreError: the folder cannot be used.
+            UsageError: there is no such embedder.
+        """
+        chosen = open_embedder(embedder)
+        memory = cls(Journal(folder), chosen, folder, notice)
+        if repo is not None:
+            memory._attach(open_repository(repo))
+        return memory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of journal and index; idempotent."""
+        if self._dense is not None:
+            self._dense.close()
+        self._journal.close()
+
+    # Learning
+
+    def learn(
+        self,
+        repo_root: Path,
+        *,
+        head: str = "HEAD",
+        limit: int = history.NEWEST,
+        progress: Callable[[LearnProgress], None] | None = None,
+    ) -> LearnReport:
+        """Make episodes of the newest commits that are not known yet, and index them.
+
+        Args:
+            repo_root: a work tree.
+            head: what is learnt is this commit and its ancestors.
+            limit: most commits in range.
+            progress: called every few hundred commits with done, total and rate.
+
+        Raises:
+            RepositoryError: there is no repository, or no such commit.
+            StoreError: the journal cannot be written; what was reported as done is kept.
+        """
+        repository = open_repository(repo_root)
+        self._attach(repository)
+        report = history.learn(
+            self._journal,
+            repository,
+            head=head,
+            limit=limit,
+            progress=progress or (lambda _: None),
+        )
+        self.index()
+        return report
+
+    def index(self) -> None:
+        """Bring the dense index up to date; recall does so too."""
+        self._index().sync()
+
+    # Recalling
+
+    def recall(self, query: Query) -> tuple[Recalled, ...]:
+        """Records that may help, best first; empty when nothing is near enough.
+
+        Commits answer only if they are proper ancestors of `query.base` in `query.repo`; records of
+        `query.issue_id` never do.
+
+        Raises:
+            StoreError: the journal cannot be read.
+            ModelError: the embedder fails.
+        """
+        answering = allowed(self._known_places(query.repo), query, self._past, now())
+        ranker = Ranker(self._journal, self._index(), self._embedder)
+        return tuple(recalled(found) for found in ranker.rank(query, answering))
+
+    # Writing back
+
+    def record_run(self, facts: RunFacts) -> WriteBack:
+        """Keep a judged run: its episode, its skill when it holds, credit for what it cited.
+
+        Idempotent for a run. Flaky and infrastructure verdicts leave nothing.
+
+        Raises:
+            NoVerdictError: the run has no verifier event.
+            StoreError: the journal or the skill's folder cannot be written.
+        """
+        kept = lifecycle.write_back(self._journal, facts)
+        if kept.skill_id:
+            self._write_skill(kept.skill_id, facts.task.repo)
+        for event in self._journal.events(kind="state"):
+            if event.data.get("run") == facts.run:
+                self._refresh_skill(event.record)
+        return kept
+
+    # Looking inside
+
+    def get(self, record_id: str) -> Stored | None:
+        """A record by id, or by the first 6 or more digits of it."""
+        return self._journal.get(record_id)
+
+    def records(
+        self, *, kind: str = "", repo: str = "", origin: str = "", limit: int = -1
+    ) -> list[Stored]:
+        """Records, newest first, of a kind, a repository or an origin (commit, run)."""
+        return self._journal.listed(kind=kind, repo=repo, origin=origin, limit=limit)
+
+    def skills(self, repo: str = "") -> list[Stored]:
+        """Skills, newest first, each in its latest version, with uses, wins and state."""
+        latest: dict[tuple[str, str], Stored] = {}
+        for stored in self._journal.listed(kind=Kind.SKILL, repo=repo):
+            body = stored.record.body
+            if isinstance(body, Skill):
+                latest.setdefault((stored.record.repo, body.name), stored)
+        return list(latest.values())
+
+    def skill(self, name: str) -> Stored | None:
+        """A skill by its name, or by the beginning of its id."""
+        named = (s for s in self.skills() if getattr(s.record.body, "name", "") == name)
+        found = next(named, None) or self._journal.get(name)
+        return found if found is not None and found.record.kind is Kind.SKILL else None
+
+    def skill_folder(self, record_id: str) -> Path | None:
+        """Where a skill's SKILL.md was written."""
+        written = self._journal.events(record=record_id, kind="skill-written")
+        return Path(written[-1].data["folder"]) if written else None
+
+    def why(self, record_id: str) -> str:
+        """The chain from a record to commits, runs and events, as lines of text.
+
+        Raises:
+            StoreError: there is no such record.
+        """
+        return explain(self._journal, record_id)
+
+    def stats(self) -> MemoryStats:
+        """How much there is, by kind, origin and state, and its size on the disk."""
+        return stats(self._journal, self._folder)
+
+    # Inside
+
+    def _attach(self, repository: Repository) -> None:
+        """Remember where a repository lies: ancestry is asked of git."""
+        self._repositories[repository.identity] = repository
+        self._journal.remember(f"root:{repository.identity}", str(repository.root))
+
+    def _known_places(self, repo: str) -> list[Place]:
+        position = self._journal.position()
+        if self._places[:2] != (repo, position):
+            self._places = (repo, position, self._journal.places(repo))
+        return self._places[2]
+
+    def _past(self, repo: str, base: str) -> frozenset[str]:
+        if (repo, base) not in self._ancestors:
+            repository = self._repository(repo)
+            found = ancestors(repository, base) if repository is not None else frozenset()
+            if repository is not None and not found:
+                self._say(f"commit {base[:12]} has no known ancestors: no commit answers")
+            self._ancestors[(repo, base)] = found
+        return self._ancestors[(repo, base)]
+
+    def _repository(self, repo: str) -> Repository | None:
+        if repo in self._repositories:
+            return self._repositories[repo]
+        root = self._journal.remembered(f"root:{repo}")
+        try:
+            found = open_repository(Path(root)) if root else None
+        except RepositoryError as error:
+            self._say(f"its commits are left out: {error.cause}")
+            return None
+        if found is None or found.identity != repo:
+            self._say("the repository has not been learnt here: its commits are left out")
+            return None
+        self._repositories[repo] = found
+        return found
+
+    def _index(self) -> Dense:
+        if self._dense is None:
+            self._dense = self._open_index()
+        return self._dense
+
+    def _open_index(self) -> Dense:
+        folder = self._folder / "index" / collection_prefix(self._embedder.name)
+        try:
+            return ChromaIndex(folder, self._journal, self._embedder)
+        except ImportError:
+            self._say("chromadb is missing (pip install 'evo-agent[memory]'): ranking exactly")
+        except StoreError as error:
+            self._say(f"no index ({error.cause}): ranking exactly")
+        return ExactIndex(self._journal, self._embedder)
+
+    def _write_skill(self, record_id: str, root: Path) -> None:
+        stored = self._journal.get(record_id)
+        assert stored is not None
+        folder = write(root, skill_file(stored))
+        if self.skill_folder(record_id) != folder:
+            self._journal.write(
+                "skills", [Change("skill-written", record_id, {"folder": str(folder)})]
+            )
+
+    def _refresh_skill(self, record_id: str) -> None:
+        """Bring the state in a SKILL.md up to date, if the folder is still there."""
+        folder = self.skill_folder(record_id)
+        if folder is not None and folder.is_dir():
+            self._write_skill(record_id, folder.parents[2])
+
+    def _say(self, line: str) -> None:
+        if line not in self._noticed:
+            self._noticed.add(line)
+            self._notice(f"memory: {line}")
+
+
+def skill_file(stored: Stored) -> SkillFile:
+    """A skill as its SKILL.md: evo's ids and state go into the metadata."""
+    record = stored.record
+    body = record.body
+    assert isinstance(body, Skill)
+    metadata = {
+        "evo-id": record.id,
+        "evo-state": stored.state.value,
+        "evo-task": body.issue_id,
+        "evo-source": " ".join(record.source_ids),
+        "evo-evidence": " ".join(record.evidence_ids),
+        "evo-parent": record.parent_id,
+        "operators": " ".join(str(name) for name in body.facts.get("operators", ())),
+    }
+    return SkillFile(
+        name=body.name,
+        description=body.description,
+        body=body.body,
+        compatibility=f"Languages: {', '.join(record.tags[1:])}" if record.tags[1:] else "",
+        metadata={key: value for key, value in metadata.items() if value},
+    )
