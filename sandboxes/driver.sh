@@ -1,0 +1,114 @@
+# The shell that lives inside a sandbox and runs one command after another.
+#
+# Requests arrive on stdin as NUL-terminated fields; answers leave on stdout:
+#   run  NONCE COMMAND          NONCE"B\n", the command's output, NONCE"E"STATUS"\n"
+#   put  NONCE SIZE COMMAND     the same, with SIZE raw bytes after the request as stdin
+#   kill NONCE                  everything in the sandbox dies, then NONCE"E124\n"
+# The nonce is new for every request and in no command's arguments or environment, so what a
+# command prints is never taken for an answer.
+#
+# Only bash, cat and head are needed. `kill -9 -1` spares the caller and process 1 alone: it
+# needs no fork (a fork bomb leaves none) and cannot be escaped by setsid. It must never run
+# in the host's process namespace, hence the first check.
+#
+# Each command writes to a pipe of its own, relayed by a `cat`. A background process that
+# keeps the pipe open is left running, but its relay is swapped for one that drains into
+# /dev/null before the next command begins: its output is never mixed with another's.
+
+[ "$(readlink /proc/self/ns/pid)" != "$1" ] || exit 97
+[ -z "$2" ] || ulimit -S -H -u "$2"
+[ -z "$3" ] || ulimit -S -H -d "$3"
+ulimit -S -H -c 0
+shift 3
+waiter='' relay='' nonce=''
+
+detach() {
+  [ -n "$relay" ] || return 0
+  if kill -0 "$relay" 2>/dev/null; then
+    (
+      exec 3<>"/proc/$relay/fd/0" && exec 0<"/proc/self/fd/3" 3>&- &&
+        kill -9 "$relay" && exec cat >/dev/null
+      kill -9 "$relay"
+    ) 2>/dev/null &
+    wait "$relay"
+  fi
+  relay=''
+}
+
+settle() { # the waiter has ended; one that was killed could not report, so report for it
+  wait "$waiter"
+  [ $? = 0 ] || { detach; printf '%sE137\n' "$nonce"; }
+  waiter=''
+  detach
+}
+
+field() { # one field into REPLY; looks after the last command once a second
+  local part=''
+  REPLY=''
+  until IFS= read -r -d '' -t 1 part; do
+    [ $? -gt 128 ] || exit 0 # end of file: evo is gone, and everything here goes with it
+    REPLY+=$part
+    [ -z "$waiter" ] || kill -0 "$waiter" 2>/dev/null || settle
+  done
+  REPLY+=$part
+}
+
+run() {
+  exec {pipe}> >(exec cat)
+  relay=$!
+  (
+    if [ ${#1} -gt 100000 ]; then # more than one argument of execve may hold (128 KiB)
+      bash <(printf '%s' "$1") </dev/null >&"$pipe" 2>&1 {pipe}>&-
+    else
+      bash -c "$1" </dev/null >&"$pipe" 2>&1 {pipe}>&-
+    fi
+    status=$?
+    trap '' PIPE
+    printf '%sE%d\n' "$nonce" "$status" >&"$pipe" || printf '%sE%d\n' "$nonce" "$status"
+    exit 0
+  ) 2>/dev/null &
+  waiter=$!
+  exec {pipe}>&-
+}
+
+put() {
+  head -c "$1" | {
+    bash -c "$2" 2>&1
+    status=$?
+    cat >/dev/null
+    exit "$status"
+  }
+  printf '%sE%d\n' "$nonce" "${PIPESTATUS[1]}"
+}
+
+begin() {
+  [ -z "$waiter" ] || settle
+  detach
+  nonce=$1
+  printf '%sB\n' "$nonce"
+}
+
+while field; do
+  case $REPLY in
+    run)
+      field; new=$REPLY
+      field
+      begin "$new"
+      run "$REPLY"
+      ;;
+    put)
+      field; new=$REPLY
+      field; size=$REPLY
+      field
+      begin "$new"
+      put "$size" "$REPLY"
+      ;;
+    kill)
+      field; new=$REPLY
+      kill -9 -1 2>/dev/null
+      wait
+      waiter='' relay=''
+      printf '%sE124\n' "$new"
+      ;;
+  esac
+done

@@ -1,0 +1,169 @@
+"""The host's side of the persistent shell: one protocol over a pipe or an engine's socket.
+
+driver.sh, beside this file, is the other side and describes the protocol. Starting a program
+in a running sandbox costs tens of milliseconds through an engine; a shell that is already
+there starts a command in about two.
+"""
+
+import contextlib
+import re
+import secrets
+import time
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+GRACE = 5.0  # seconds the driver has to answer a kill, before it is given up
+TIMED_OUT = 124  # as timeout(1) has it
+KILLED = 137  # 128 + SIGKILL
+
+
+class Channel(Protocol):
+    """Bytes to and from the driver."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it.
+
+        Raises:
+            ChannelClosedError: the other side is gone.
+        """
+        ...
+
+    def receive(self, timeout: float) -> bytes:
+        """The next bytes; empty when none came within `timeout` seconds.
+
+        Raises:
+            ChannelClosedError: the other side is gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it. Idempotent; never raises."""
+        ...
+
+    @property
+    def complaint(self) -> str:
+        """What the other side last wrote to stderr."""
+        ...
+
+
+class Sink(Protocol):
+    """Where output goes."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+
+class ChannelClosedError(Exception):
+    """The driver, its sandbox or its engine is gone. Never leaves this room."""
+
+
+@cache
+def _script() -> str:
+    return Path(__file__).with_name("driver.sh").read_text("utf-8")
+
+
+def driver(processes: int | None = None, data_kb: int | None = None) -> list[str]:
+    """The argument vector that starts the driver inside a sandbox.
+
+    Args:
+        processes: RLIMIT_NPROC for everything in it; None where a cgroup does that.
+        data_kb: RLIMIT_DATA of each process, KiB; None where a cgroup does that.
+    """
+    namespace = ""
+    with contextlib.suppress(OSError):  # no /proc: not Linux, the engine runs in a VM
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    limits = ["" if limit is None else str(limit) for limit in (processes, data_kb)]
+    return ["bash", "--norc", "--noprofile", "-c", _script(), "evo", namespace, *limits]
+
+
+class Shell:
+    """Runs commands over a channel, one at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def run(
+        self, command: str, timeout: float, sink: Sink, payload: bytes | None = None
+    ) -> tuple[int, bool]:
+        """Run a command; give its status and whether it was killed for time.
+
+        Args:
+            command: for bash. It may not hold NUL, as no program's argument may.
+            timeout: seconds.
+            sink: gets the output, stdout and stderr interleaved.
+            payload: the command's stdin; None for /dev/null.
+
+        Raises:
+            ChannelClosedError: the shell died, or would not answer a kill.
+            ValueError: the command holds NUL.
+        """
+        if "\0" in command:
+            raise ValueError("a command cannot hold a NUL byte")
+        nonce = secrets.token_hex(16)
+        deadline = time.monotonic() + timeout
+        self._request(nonce, command, payload)
+        killing = False
+        for chunk in _Answer(self._channel, nonce, sink):
+            if chunk is not None:
+                return chunk, killing and chunk == TIMED_OUT
+            if time.monotonic() < deadline:
+                continue
+            if killing:
+                raise ChannelClosedError("the shell did not answer")
+            self._channel.send(f"kill\0{nonce}\0".encode())
+            killing, deadline = True, time.monotonic() + GRACE
+        raise AssertionError("unreachable: an answer ends by returning or raising")
+
+    def _request(self, nonce: str, command: str, payload: bytes | None) -> None:
+        text = command.encode("utf-8", "surrogateescape")
+        if payload is None:
+            self._channel.send(b"run\0%s\0%s\0" % (nonce.encode(), text))
+            return
+        self._channel.send(b"put\0%s\0%d\0%s\0" % (nonce.encode(), len(payload), text))
+        self._channel.send(payload)
+
+
+class _Answer:
+    """Splits a stream into noise before the answer, output, and the status at its end.
+
+    Iterating yields None after each wait of at most 50 ms, and at last the status.
+    """
+
+    TICK = 0.05
+
+    def __init__(self, channel: Channel, nonce: str, sink: Sink) -> None:
+        self._channel = channel
+        self._sink = sink
+        self._begin = f"{nonce}B\n".encode()
+        self._end = re.compile(f"{nonce}E(\\d+)\n".encode())
+        self._hold = len(nonce) + 6  # an end may be split anywhere: keep this much back
+        self._pending = b""
+        self._begun = False
+
+    def __iter__(self) -> "_Answer":
+        return self
+
+    def __next__(self) -> int | None:
+        self._pending += self._channel.receive(self.TICK)
+        if not self._begun:
+            _, begin, rest = self._pending.partition(self._begin)
+            if not begin:  # a kill is answered even when the command could not begin
+                return self._status()
+            self._begun, self._pending = True, rest
+        status = self._status()
+        if status is None and len(self._pending) > self._hold:
+            self._sink.feed(self._pending[: -self._hold])
+            self._pending = self._pending[-self._hold :]
+        return status
+
+    def _status(self) -> int | None:
+        end = self._end.search(self._pending)
+        if end is None:
+            if not self._begun:
+                self._pending = self._pending[-self._hold :]
+            return None
+        if self._begun:
+            self._sink.feed(self._pending[: end.start()])
+        return int(end.group(1))
