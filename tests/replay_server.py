@@ -98,8 +98,8 @@ class ScriptedServer:
     def say(self, text: str, **shape: Any) -> Self:
         return self._add(completion(text, **shape))
 
-    def call(self, tool: str, /, content: str = "", **arguments: Any) -> Self:
-        return self.calls((tool, arguments), content=content)
+    def call(self, tool: str, /, **arguments: Any) -> Self:
+        return self.calls((tool, arguments))
 
     def calls(self, *calls: tuple[str, Json | str], content: str = "", **shape: Any) -> Self:
         """Add one message with several tool calls; string arguments are sent as they are."""

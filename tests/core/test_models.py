@@ -79,7 +79,7 @@ def test_the_price_of_a_known_model_is_counted(
 def test_tool_calls_go_there_and_back_in_the_apis_shape(
     model: LiteLLMModel, model_server: Any
 ) -> None:
-    model_server.call("bash", command="ls", content="Let me look.").say("done")
+    model_server.calls(("bash", {"command": "ls"}), content="Let me look.").say("done")
     first = model.query(ASKED, TOOLS)
     (call,) = first.tool_calls
     assert (call.name, call.arguments) == ("bash", '{"command": "ls"}')

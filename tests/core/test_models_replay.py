@@ -59,7 +59,7 @@ def test_mini_format_1_1_is_played_as_tool_calls(tmp_path: Path) -> None:
 
 
 def test_evos_own_log_is_played_to_the_byte(tmp_path: Path, model_server: Any) -> None:
-    model_server.call("bash", command="printf 'é\\n'", content="Zuerst…").say("done")
+    model_server.calls(("bash", {"command": "printf 'é\\n'"}), content="Zuerst…").say("done")
     real = make_model(ModelConfig(name="openai/fake", api_base=model_server.url))
     with RunLog.create(tmp_path / "run") as log:
         recorded = RecordedModel(real, log)
