@@ -76,6 +76,8 @@ packages_missing() {
   have git || echo git
   have bwrap || echo bubblewrap
   have debootstrap || echo debootstrap
+  # What debootstrap checks Debian's packages with; Ubuntu has it as a package of its own.
+  [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || echo debian-archive-keyring
   engine_answers || have dockerd || echo docker.io
   if [[ $profile == test ]]; then
     # What the tests drive: a real browser, and a repository that is not Python's.
