@@ -62,15 +62,17 @@ class RecordedSandbox:
         return self._sandbox.not_limited
 
     def exec(self, command: str, *, timeout: float = 60.0) -> CommandResult:
-        """Run a command; the event holds its result and the tree after it."""
+        """Run a command; the event holds its result and the tree after it.
+
+        The time allowed is no part of what identifies it: what is left of a budget differs
+        when a run is resumed.
+        """
 
         def perform() -> dict[str, Any]:
             result = self._real().exec(command, timeout=timeout)
             return {**to_json(result), "tree": self._checkpoint()}
 
-        value = self._log.call(
-            "command", {"command": command, "timeout": timeout}, perform, _same, dict
-        )
+        value = self._log.call("command", {"command": command}, perform, _same, dict)
         self._tree = str(value.pop("tree")) or self._tree
         value["full_output"] = Path(value["full_output"]) if value["full_output"] else None
         return CommandResult(**value)
@@ -140,7 +142,7 @@ class RecordedSandbox:
             report = runner.run(self._real(), tests, timeout=timeout)
             return {"report": to_json(report), "tree": self._checkpoint()}
 
-        request = {"tests": list(tests) if tests else None, "timeout": timeout}
+        request = {"tests": list(tests) if tests else None}
         value = self._log.call("tests", request, perform, _same, dict)
         self._tree = value["tree"] or self._tree
         return from_json(TestReport, value["report"])

@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,42 @@ def resume(root: Path, prefix: str, observe: Callable[[Event], None] = lambda _:
         return drive(start.task, start.config, log, lambda: open_bench(start, log, stack))
 
 
+def replay(
+    root: Path,
+    prefix: str,
+    config: Config | None = None,
+    observe: Callable[[Event], None] = lambda _: None,
+) -> ReplayResult:
+    """Do a run again offline: the model and memory answer as recorded, commands really run.
+
+    UniSim's replay with changed conditions: give a configuration to change them. Nothing is
+    written back and nothing delivered.
+
+    Raises:
+        EvoError: there is no such run, or it cannot be done again.
+    """
+    from evo_agent.core.models import ReplayModel, read_transcript  # noqa: PLC0415
+    from evo_agent.tasks.wiring import RecordedAnswers, begin_run, open_bench  # noqa: PLC0415
+
+    folder = find_run(root, prefix)
+    start = read_start(folder)
+    if config is not None:
+        start = replace(start, config=replace(start.config, sandbox=config.sandbox))
+    by_model = any(event.kind == "model-result" for event in read_events(folder))
+    model = ReplayModel(read_transcript(folder / EVENTS_FILE)) if by_model else None
+    answers = RecordedAnswers(recorded_answers(folder))
+    with ExitStack() as stack:
+        log = begin_run(start, observe, stack)
+        result = drive(
+            start.task,
+            start.config,
+            log,
+            lambda: open_bench(start, log, stack, model=model, memory=answers),
+        )
+    recorded = _recorded_patch(folder)
+    return ReplayResult(result.patch == recorded, recorded, result)
+
+
 def recorded_answers(folder: Path) -> tuple[tuple[Recalled, ...], ...]:
     """What memory answered in a run, in order."""
     return tuple(
@@ -188,3 +224,10 @@ def recorded_answers(folder: Path) -> tuple[tuple[Recalled, ...], ...]:
         for event in read_events(folder)
         if event.kind == "recall-result"
     )
+
+
+def _recorded_patch(folder: Path) -> str:
+    try:
+        return (folder / "patch.diff").read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
