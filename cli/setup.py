@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from evo_agent.cli import output
-from evo_agent.cli.options import Backend, Json, Repo, configure
+from evo_agent.cli.options import Backend, Json, Model, Repo, configure
 from evo_agent.cli.progress import watch
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an evo.toml that is there.")]
@@ -55,18 +55,20 @@ def doctor(repo: Repo = Path(), as_json: Json = False) -> int:
 _SIGNS = {"ok": ("✓", "green"), "note": ("-", ""), "missing": ("✗", "bold red")}
 
 
-def demo(folder: Folder = None, sandbox: Backend = None, as_json: Json = False) -> int:
+def demo(
+    folder: Folder = None, model: Model = None, sandbox: Backend = None, as_json: Json = False
+) -> int:
     """Watch evo fix a bug in a repository made for it.
 
     Makes a small repository with its own history and failing test, learns the one, fixes the
     other. Needs no model and no network.
     """
     from evo_agent.cli import summary
-    from evo_agent.tasks.demo import Demo, run_demo
+    from evo_agent.tasks.demo import run_demo
 
-    say = (lambda _: None) if as_json else output.line
+    say = (lambda _: None) if as_json else output.note
     with watch(quiet=as_json) as observe:
-        shown: Demo = run_demo(folder, sandbox or "auto", say=say, observe=observe)
+        shown = run_demo(folder, backend=sandbox or "", model=model or "", say=say, observe=observe)
     if as_json:
         document = summary.as_document(shown.result)
         output.document({**document, "repository": str(shown.repo), "page": str(shown.page)})
