@@ -128,7 +128,13 @@ def apply_to_index(git: GitDir, patch: str) -> None:
     """
     text = patch if patch.endswith("\n") else f"{patch}\n"  # models drop the last line break
     try:
-        git.run("apply", "--cached", "--whitespace=nowarn", "-", stdin=text.encode())
+        git.run(
+            "apply",
+            "--cached",
+            "--whitespace=nowarn",
+            "-",
+            stdin=text.encode("utf-8", "surrogateescape"),
+        )
     except GitError as error:
         said = error.cause.removeprefix("git apply failed: ").removeprefix("error: ")
         if "invalid path" in said or "beyond a symbolic link" in said:

@@ -7,6 +7,7 @@ runs with the variables below, which silence each key of git-config(1) that name
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,22 +105,28 @@ def git_binding() -> "type[Git]":
     return Git
 
 
-def git_environment(*, user_config: bool = False, silenced: tuple[str, ...] = ()) -> dict[str, str]:
+def git_environment(
+    *,
+    user_config: bool = False,
+    silenced: tuple[str, ...] = (),
+    settings: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """The whole environment for a git process on the host.
 
     Args:
         user_config: let git read the user's own and the system's configuration (never the
             way to touch a work tree); the overrides stay.
         silenced: further configuration keys to set to the empty string.
+        settings: further configuration, not to be seen in any list of processes.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     variables = dict(_VARIABLES)
     if user_config:
         del variables["GIT_CONFIG_NOSYSTEM"], variables["GIT_CONFIG_GLOBAL"]
         variables |= {k: os.environ[k] for k in ("GIT_CONFIG_GLOBAL",) if k in os.environ}
-    settings = OVERRIDES | dict.fromkeys(silenced, "")
-    variables["GIT_CONFIG_COUNT"] = str(len(settings))
-    for number, (key, value) in enumerate(settings.items()):
+    chosen = OVERRIDES | dict.fromkeys(silenced, "") | dict(settings or {})
+    variables["GIT_CONFIG_COUNT"] = str(len(chosen))
+    for number, (key, value) in enumerate(chosen.items()):
         variables[f"GIT_CONFIG_KEY_{number}"] = key
         variables[f"GIT_CONFIG_VALUE_{number}"] = value
     return kept | variables
