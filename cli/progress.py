@@ -69,7 +69,7 @@ class Tally:
 
 def _on_start(tally: Tally, data: Mapping[str, Any]) -> str:
     tally.started_run = True
-    tally.run = str(data.get("run") or data.get("id") or "")
+    tally.run = str(data.get("run") or tally.run)
     return f"run {tally.run}" if tally.run else ""
 
 

@@ -86,11 +86,15 @@ def resume(run: Run = "last", repo: Repo = Path(), as_json: Json = False) -> int
 
 @app.command()
 def replay(run: Run = "last", repo: Repo = Path(), as_json: Json = False) -> int:
-    """Do a run again with its recorded answers, offline, in a new sandbox."""
+    """Do a run again offline and compare the patches.
+
+    Model and memory answer as recorded, commands really run. Exit code 3 when the new patch is
+    not the recorded one, byte for byte.
+    """
     root, config = configure(repo)
     from evo_agent.cli import summary
     from evo_agent.tasks.runs import replay as replay_run
 
     with watch(quiet=as_json) as observe:
-        result = replay_run(root, run, config, observe)
-    return summary.end(result, as_json=as_json)
+        again = replay_run(root, run, config, observe)
+    return summary.end_replay(again, as_json=as_json)

@@ -10,6 +10,7 @@ from evo_agent.tasks.wording import MEANINGS, NOTHING, changes, cost_line, count
 
 if TYPE_CHECKING:
     from evo_agent.tasks.fix import FixResult
+    from evo_agent.tasks.runs import ReplayResult
 
 _TESTS_SHOWN = 8
 _NAME_WIDTH = 96
@@ -30,6 +31,19 @@ def end(result: "FixResult", *, as_json: bool) -> int:
     else:
         show(result)
     return result.exit_code
+
+
+def end_replay(again: "ReplayResult", *, as_json: bool) -> int:
+    """Print what playing a run again gave; 0 when the patch is the recorded one, else 3."""
+    if as_json:
+        document = as_document(again.result)
+        output.document({"identical": again.identical, "recorded": again.recorded, **document})
+    else:
+        show(again.result)
+        output.line()
+        same = "byte for byte the recorded patch" if again.identical else "not the recorded patch"
+        output.line(f"replay: {same}", "bold green" if again.identical else "bold red")
+    return 0 if again.identical else 3
 
 
 def show(result: "FixResult") -> None:
