@@ -4,7 +4,7 @@ A body leaves out what is empty, at every level, so that a field added later cha
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -133,6 +133,8 @@ class Skill:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
+_EMPTY: tuple[object, ...] = ("", (), {}, [], 0)
+
 Body = Episode | Insight | Guardrail | Skill
 _BODIES: Mapping[Kind, type[Body]] = {
     Kind.EPISODE: Episode,
@@ -149,7 +151,7 @@ def kind_of(body: Body) -> Kind:
 
 def body_to_json(body: Body) -> dict[str, Any]:
     """A body as JSON-ready data, empty fields left out."""
-    data = _filled(asdict(body))
+    data = _filled(body)
     for name in ("files", "hunks"):
         if isinstance(body, Episode) and name in data:
             data[name] = [_filled(item) for item in data[name]]
@@ -161,12 +163,13 @@ def body_from_json(kind: Kind, data: Mapping[str, Any]) -> Body:
     values = _known(_BODIES[kind], data)
     if kind is Kind.EPISODE:
         for name, of in (("files", FileChange), ("hunks", Hunk)):
-            values[name] = tuple(of(**_known(of, item)) for item in values.get(name, ()))
+            values[name] = tuple(of(**item) for item in values.get(name, ()))
     return _BODIES[kind](**values)
 
 
-def _filled(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if value not in ("", (), {}, [], 0)}
+def _filled(item: Body | FileChange | Hunk) -> dict[str, Any]:
+    values = ((name, getattr(item, name)) for name in item.__dataclass_fields__)
+    return {name: value for name, value in values if value not in _EMPTY}
 
 
 def _known(of: type, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ marks the solver's own words as such.
 
 import hashlib
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class RunFacts:
             written back.
         candidate: what was judged; None when the solver handed over nothing.
         recalled: ids of the records that were shown to the solver.
-        time: when the run ended, seconds since 1970; later queries see it, earlier ones do not.
+        time: when the run ended, seconds since 1970 (0: now); later queries see it.
         log: the run's folder; when given, the event is looked up there and must be a verdict.
         steps: what the solver did, JSON-ready.
         solver: agent or repair, with the model's name.
@@ -101,8 +102,8 @@ def run_episode(facts: RunFacts) -> Record:
         episode,
         repo=facts.repo,
         scope=Scope.LANGUAGE,
-        as_of=AsOf(facts.task.base, facts.time),
-        created=facts.time,
+        as_of=AsOf(facts.task.base, facts.time or time.time()),
+        created=facts.time or time.time(),
         source_ids=(f"run:{facts.run}",),
         evidence_ids=facts.evidence,
         trust=Trust.VERIFIED if facts.verdict.holds else Trust.UNTRUSTED,
@@ -133,8 +134,8 @@ def fix_skill(facts: RunFacts, episode: Record, parent: str = "") -> Record:
         skill,
         repo=facts.repo,
         scope=Scope.LANGUAGE,
-        as_of=AsOf(facts.task.base, facts.time),
-        created=facts.time,
+        as_of=AsOf(facts.task.base, facts.time or time.time()),
+        created=facts.time or time.time(),
         source_ids=(episode.id,),
         evidence_ids=facts.evidence,
         parent_id=parent,

@@ -5,6 +5,7 @@ header fields and the list of files come NUL-separated, then the patch. What is 
 LARGEST_COMMIT is read and dropped (GitPython's walk is seven times slower: FACTS).
 """
 
+import re
 import secrets
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ LARGEST_COMMIT = 1 << 20  # bytes of header, file list and patch that are kept
 _CHUNK = 1 << 20
 _FIELDS = 4  # sha, parents, author date, message
 _SUBMODULE = b"160000"
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LOG = (
     "log",
     *("--no-walk=unsorted", "--stdin", "--no-show-signature", "--no-color", "--no-notes"),
@@ -78,6 +80,8 @@ def revisions(repository: Repository, head: str, limit: int) -> Revisions:
 
 def ancestors(repository: Repository, base: str) -> frozenset[str]:
     """SHAs of the proper ancestors of a commit (itself left out); empty if it is not there."""
+    if not _SHA.fullmatch(base):
+        return frozenset()
     try:
         return frozenset(_lines(repository, "rev-list", base, "--")) - {base}
     except RepositoryError:
@@ -90,6 +94,8 @@ def read_commits(repository: Repository, shas: Sequence[str]) -> Iterator[Commit
     Raises:
         RepositoryError: git failed; what was yielded before is good.
     """
+    if not shas:
+        return  # git would take an empty list for HEAD
     marker = f"evo-commit-{secrets.token_hex(16)}".encode()
     layout = f"--format=%x00{marker.decode()}%x00%H%x00%P%x00%at%x00%B%x00"
     for data, cut in _pieces(_pipe(repository, (*_LOG, layout), shas), marker + b"\0"):

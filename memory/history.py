@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from evo_agent.core.git import Repository
 from evo_agent.memory.bodies import Episode, FileChange
 from evo_agent.memory.gitlog import Commit, read_commits, revisions
-from evo_agent.memory.journal import Journal, added
+from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import (
     LONGEST_DIFF,
     LONGEST_TEXT,
@@ -27,6 +27,7 @@ from evo_agent.memory.records import (
     bounded,
     make,
 )
+from evo_agent.memory.rows import added
 from evo_agent.memory.words import terms
 
 NEWEST = 5_000  # commits learnt unless told otherwise

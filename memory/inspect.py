@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.journal import Journal, JournalEvent, Stored
+from evo_agent.memory.journal import Journal
 from evo_agent.memory.lifecycle import utility
 from evo_agent.memory.present import title
+from evo_agent.memory.rows import JournalEvent, Stored
 from evo_agent.memory.schema import translated
 
 _DEPTH = 5  # steps from a record back to its sources

@@ -9,18 +9,16 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.bodies import Episode, Skill
-from evo_agent.memory.document import document
-from evo_agent.memory.records import Record, State, from_json, to_json
-from evo_agent.memory.schema import VIEWS, VIEWS_DDL, connect, translated
-from evo_agent.memory.words import terms
+from evo_agent.memory import views
+from evo_agent.memory.records import State, canonical, from_json, to_json
+from evo_agent.memory.rows import Change, Generation, JournalEvent, Place, Stored
+from evo_agent.memory.schema import connect, translated
 
 FILE = "journal.sqlite"
 # Weights of the columns title, paths, text, diff in BM25 (FACTS: a title says most).
@@ -32,78 +30,6 @@ _SELECT = (
     "(SELECT coalesce(sum(win), 0) FROM credits c WHERE c.record = r.id) "
     "FROM records r JOIN events e ON e.position = r.event "
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An event to be appended: record | state | credit | note, about a record."""
-
-    kind: str
-    record: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-    line: str = ""  # of kind record: the record's JSON
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEvent:
-    """An event as it stands in the journal; `time` is seconds since 1970."""
-
-    run: str
-    sequence: int
-    kind: str
-    record: str
-    data: Mapping[str, Any]
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A record with what the journal knows about it today.
-
-    Attributes:
-        number: order of arrival; grows.
-        uses, wins: verified runs that cited it, and how many of them held.
-    """
-
-    number: int
-    record: Record
-    state: State
-    uses: int
-    wins: int
-
-    @property
-    def losses(self) -> int:
-        """Verified runs that cited it and did not hold."""
-        return self.uses - self.wins
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a filter needs to know of a record, without reading it."""
-
-    number: int
-    id: str
-    kind: str
-    repo: str
-    scope: str
-    state: str
-    origin: str
-    issue: str
-    sha: str
-    time: float
-
-
-class Generation(NamedTuple):
-    """Which journal, how many records, and the last one's id."""
-
-    epoch: str
-    number: int
-    last: str
-
-
-def added(record: Record) -> Change:
-    """The event that adds a record."""
-    return Change("record", record.id, line=to_json(record))
 
 
 class Journal:
@@ -185,53 +111,18 @@ class Journal:
             if change.kind == "record" and self._known(change.record):
                 continue
             last += 1
-            data = change.line or json.dumps(change.data, ensure_ascii=False, sort_keys=True)
+            data = to_json(change.new) if change.new else canonical(change.data).decode()
             cursor = self._connection.execute(
                 "INSERT INTO events (run, sequence, kind, record, data, time) VALUES (?,?,?,?,?,?)",
                 (run, last, change.kind, change.record, data, time.time()),
             )
             assert cursor.lastrowid is not None
-            new += self._view(cursor.lastrowid, run, change.kind, change.record, data)
+            if change.new is not None:
+                views.add_record(self._connection, cursor.lastrowid, change.new)
+                new += 1
+            else:
+                views.apply(self._connection, run, change)
         return new
-
-    def _view(self, position: int, run: str, kind: str, record: str, data: str) -> int:
-        """Bring the views up to date with one event; 1 for a new record."""
-        if kind == "record":
-            self._add_record(position, from_json(data))
-            return 1
-        if kind == "state":
-            state = json.loads(data)["to"]
-            self._connection.execute("UPDATE records SET state = ? WHERE id = ?", (state, record))
-        elif kind == "credit":
-            self._connection.execute(
-                "INSERT OR IGNORE INTO credits VALUES (?, ?, ?)",
-                (record, run, int(json.loads(data)["win"])),
-            )
-        return 0
-
-    def _add_record(self, position: int, record: Record) -> None:
-        body = record.body
-        origin, sha = (body.origin, body.sha) if isinstance(body, Episode) else ("", "")
-        issue = body.issue_id if isinstance(body, Episode | Skill) else ""
-        name = body.name if isinstance(body, Skill) else ""
-        cursor = self._connection.execute(
-            "INSERT INTO records (id, event, kind, repo, scope, state, origin, issue, sha, name,"
-            " time) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                *(record.id, position, record.kind, record.repo, record.scope, record.state),
-                *(origin, issue, sha, name, record.as_of.time),
-            ),
-        )
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO sources VALUES (?, ?)",
-            [(source, record.id) for source in record.source_ids],
-        )
-        doc = document(record)
-        columns = (doc.title, " ".join(doc.paths), doc.text, doc.diff)
-        self._connection.execute(
-            "INSERT INTO search (rowid, title, paths, text, diff) VALUES (?,?,?,?,?)",
-            (cursor.lastrowid, *(" ".join(terms(column)) for column in columns)),
-        )
 
     def rebuild(self) -> int:
         """Make the views anew from the events.
@@ -240,12 +131,8 @@ class Journal:
             Records after it.
         """
         with self._transaction():
-            for view in reversed(VIEWS):
-                self._connection.execute(f"DROP TABLE IF EXISTS {view}")
-            for statement in VIEWS_DDL.split(";"):
-                self._connection.execute(statement)
-            rows = self._rows("SELECT position, run, kind, record, data FROM events ORDER BY 1")
-            return sum(self._view(*row) for row in rows)
+            views.rebuild(self._connection)
+            return self.count()
 
     # Reading
 

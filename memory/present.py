@@ -6,10 +6,10 @@ from typing import Any
 
 from evo_agent.core.types import Recalled
 from evo_agent.memory.bodies import Episode, Guardrail, Insight, Skill
-from evo_agent.memory.journal import Stored
 from evo_agent.memory.recall import Found
 from evo_agent.memory.records import bounded
 from evo_agent.memory.redact import inert
+from evo_agent.memory.rows import Stored
 
 LONGEST_SHOWN = 2_000  # characters of a record's text
 LONGEST_DIFF_SHOWN = 3_000

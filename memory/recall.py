@@ -14,11 +14,12 @@ from pathlib import PurePosixPath
 
 from evo_agent.core.types import Query
 from evo_agent.memory.bodies import Episode, Kind
+from evo_agent.memory.dense import Dense
 from evo_agent.memory.document import Document, document
 from evo_agent.memory.embed import Embedder
-from evo_agent.memory.index import Dense
-from evo_agent.memory.journal import Journal, Place, Stored
+from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import Scope, State
+from evo_agent.memory.rows import Place, Stored
 from evo_agent.memory.words import terms
 
 Ancestors = Callable[[str, str], frozenset[str]]  # (repo, base) to SHAs of proper ancestors

@@ -87,9 +87,14 @@ class Record:
     tags: tuple[str, ...] = ()
 
     @cached_property
+    def body_json(self) -> dict[str, Any]:
+        """The body as it is hashed and stored."""
+        return body_to_json(self.body)
+
+    @cached_property
     def id(self) -> str:
         """SHA-256 over kind, repo, scope and body, as 64 hexadecimal digits."""
-        content = [self.kind, self.repo, self.scope, body_to_json(self.body)]
+        content = [self.kind, self.repo, self.scope, self.body_json]
         return hashlib.sha256(canonical(content)).hexdigest()
 
 
@@ -123,7 +128,7 @@ def to_json(record: Record) -> str:
         StoreError: it is larger than LARGEST_RECORD.
     """
     data = {f.name: getattr(record, f.name) for f in fields(record)}
-    data |= {"id": record.id, "body": body_to_json(record.body), "as_of": asdict(record.as_of)}
+    data |= {"id": record.id, "body": record.body_json, "as_of": asdict(record.as_of)}
     line = canonical(data)
     if len(line) > LARGEST_RECORD:
         raise StoreError(

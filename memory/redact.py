@@ -7,6 +7,7 @@ reader knows; redacting twice changes nothing.
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 # (what it is, a literal that every match holds, the pattern): the literal spares most texts
@@ -57,6 +58,7 @@ _ASSIGNED = re.compile(
 _CONTROL = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 )
+_SHORT = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -88,12 +90,17 @@ def inert(text: str) -> str:
 def redact_value(value: Any) -> Any:
     """Redact every string inside JSON-shaped data, keys too."""
     if isinstance(value, str):
-        return redact(value)
+        return _redact_short(value) if len(value) <= _SHORT else redact(value)
     if isinstance(value, dict):
-        return {redact(str(k)): redact_value(v) for k, v in value.items()}
+        return {_redact_short(str(k)): redact_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [redact_value(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
+
+
+@lru_cache(maxsize=50_000)
+def _redact_short(value: str) -> str:
+    return redact(value)  # paths and names come again and again
 
 
 def _assigned(match: re.Match[str]) -> str:

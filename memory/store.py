@@ -9,21 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from evo_agent.core.errors import RepositoryError, StoreError
-from evo_agent.core.git import Repository, open_repository
+from evo_agent.core.errors import StoreError
+from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query, Recalled
 from evo_agent.memory import history, lifecycle
+from evo_agent.memory.ancestry import Past
 from evo_agent.memory.bodies import Kind, Skill
+from evo_agent.memory.dense import Dense, ExactIndex
 from evo_agent.memory.distil import RunFacts
 from evo_agent.memory.embed import Embedder, open_embedder
-from evo_agent.memory.gitlog import ancestors
 from evo_agent.memory.history import LearnProgress, LearnReport
-from evo_agent.memory.index import ChromaIndex, Dense, ExactIndex, collection_prefix
+from evo_agent.memory.index import ChromaIndex, collection_prefix
 from evo_agent.memory.inspect import MemoryStats, explain, stats
-from evo_agent.memory.journal import Change, Journal, Place, Stored
+from evo_agent.memory.journal import Journal
 from evo_agent.memory.lifecycle import WriteBack
 from evo_agent.memory.present import recalled
 from evo_agent.memory.recall import Ranker, allowed, now
+from evo_agent.memory.rows import Change, Place, Stored
 from evo_agent.memory.skills import SkillFile, write
 
 __all__ = ["LearnProgress", "LearnReport", "Memory", "RunFacts", "Stored", "WriteBack"]
@@ -49,8 +51,7 @@ class Memory:
         self._noticed: set[str] = set()
         self._dense: Dense | None = None
         self._places: tuple[str, int, list[Place]] = ("", -1, [])
-        self._ancestors: dict[tuple[str, str], frozenset[str]] = {}
-        self._repositories: dict[str, Repository] = {}
+        self._past = Past(journal, self._say)
 
     @classmethod
     def open(
@@ -76,7 +77,7 @@ class Memory:
         chosen = open_embedder(embedder)
         memory = cls(Journal(folder), chosen, folder, notice)
         if repo is not None:
-            memory._attach(open_repository(repo))
+            memory._past.attach(open_repository(repo))
         return memory
 
     def __enter__(self) -> Self:
@@ -114,7 +115,7 @@ class Memory:
             StoreError: the journal cannot be written; what was reported as done is kept.
         """
         repository = open_repository(repo_root)
-        self._attach(repository)
+        self._past.attach(repository)
         report = history.learn(
             self._journal,
             repository,
@@ -141,7 +142,7 @@ class Memory:
             StoreError: the journal cannot be read.
             ModelError: the embedder fails.
         """
-        answering = allowed(self._known_places(query.repo), query, self._past, now())
+        answering = allowed(self._known_places(query.repo), query, self._past.of, now())
         ranker = Ranker(self._journal, self._index(), self._embedder)
         return tuple(recalled(found) for found in ranker.rank(query, answering))
 
@@ -210,40 +211,11 @@ class Memory:
 
     # Inside
 
-    def _attach(self, repository: Repository) -> None:
-        """Remember where a repository lies: ancestry is asked of git."""
-        self._repositories[repository.identity] = repository
-        self._journal.remember(f"root:{repository.identity}", str(repository.root))
-
     def _known_places(self, repo: str) -> list[Place]:
         position = self._journal.position()
         if self._places[:2] != (repo, position):
             self._places = (repo, position, self._journal.places(repo))
         return self._places[2]
-
-    def _past(self, repo: str, base: str) -> frozenset[str]:
-        if (repo, base) not in self._ancestors:
-            repository = self._repository(repo)
-            found = ancestors(repository, base) if repository is not None else frozenset()
-            if repository is not None and not found:
-                self._say(f"commit {base[:12]} has no known ancestors: no commit answers")
-            self._ancestors[(repo, base)] = found
-        return self._ancestors[(repo, base)]
-
-    def _repository(self, repo: str) -> Repository | None:
-        if repo in self._repositories:
-            return self._repositories[repo]
-        root = self._journal.remembered(f"root:{repo}")
-        try:
-            found = open_repository(Path(root)) if root else None
-        except RepositoryError as error:
-            self._say(f"its commits are left out: {error.cause}")
-            return None
-        if found is None or found.identity != repo:
-            self._say("the repository has not been learnt here: its commits are left out")
-            return None
-        self._repositories[repo] = found
-        return found
 
     def _index(self) -> Dense:
         if self._dense is None:
@@ -272,8 +244,12 @@ class Memory:
     def _refresh_skill(self, record_id: str) -> None:
         """Bring the state in a SKILL.md up to date, if the folder is still there."""
         folder = self.skill_folder(record_id)
-        if folder is not None and folder.is_dir():
+        if folder is None or not folder.is_dir():
+            return
+        try:
             self._write_skill(record_id, folder.parents[2])
+        except StoreError as error:  # another repository's folder must not fail this run
+            self._say(f"{folder} is out of date: {error.cause}")
 
     def _say(self, line: str) -> None:
         if line not in self._noticed:

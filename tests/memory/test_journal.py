@@ -1,0 +1,202 @@
+"""The journal keeps what it acknowledged, whoever else writes and whatever breaks."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evo_agent.core.errors import StoreError
+from evo_agent.memory.bodies import Episode, Insight
+from evo_agent.memory.journal import FILE, Journal
+from evo_agent.memory.records import Record, Scope, make
+from evo_agent.memory.rows import Change, added
+from evo_agent.memory.words import terms
+
+WRITER = """
+import sys
+from pathlib import Path
+from evo_agent.memory.bodies import Insight
+from evo_agent.memory.journal import Journal
+from evo_agent.memory.records import Scope, make
+from evo_agent.memory.rows import added
+folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+with Journal(folder) as journal:
+    for number in range(count):
+        record = make(Insight("rule", f"{name} says {number}"), repo="r", scope=Scope.GLOBAL)
+        journal.write(f"run-{name}", [added(record)])
+        print(record.id, flush=True)
+"""
+
+
+def insight(text: str) -> Record:
+    return make(Insight("rule", text), repo="r", scope=Scope.GLOBAL)
+
+
+def start(folder: Path, name: str, count: int) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-c", WRITER, str(folder), name, str(count)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_writer_processes_lose_nothing(tmp_path: Path):
+    """RoboOS-NeXT: shared memory for many workers; 2 writers, no lost record."""
+    writers = [start(tmp_path / "memory", name, 100) for name in ("ada", "bob")]
+    acknowledged: list[str] = []
+    for writer in writers:
+        out, _ = writer.communicate(timeout=120)
+        assert writer.returncode == 0
+        acknowledged += out.split()
+    with Journal(tmp_path / "memory") as journal:
+        assert len(acknowledged) == 200
+        assert {s.record.id for s in journal.listed()} == set(acknowledged)
+        for name in ("ada", "bob"):
+            sequences = [event.sequence for event in journal.events(run=f"run-{name}")]
+            assert sequences == list(range(1, 101))
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
+    writer = start(tmp_path, "ada", 10_000)
+    assert writer.stdout is not None
+    acknowledged = [writer.stdout.readline().strip() for _ in range(25)]
+    os.kill(writer.pid, signal.SIGKILL)
+    rest, _ = writer.communicate()
+    acknowledged += [line for line in rest.split() if len(line) == 64]
+    with Journal(tmp_path) as journal:
+        journal.check()
+        known = {stored.record.id for stored in journal.listed()}
+        assert set(acknowledged) <= known
+        assert len(known) <= len(acknowledged) + 1
+        assert sum(1 for _ in journal.matches(["say"])) == len(known)
+
+
+def test_a_reader_that_was_open_sees_what_another_process_wrote(tmp_path: Path):
+    with Journal(tmp_path) as journal:
+        before = journal.generation()
+        out, _ = start(tmp_path, "ada", 3).communicate(timeout=60)
+        after = journal.generation()
+        assert after.epoch == before.epoch
+        assert (before.number, after.number, after.last) == (0, 3, out.split()[-1])
+
+
+def test_a_known_record_is_left_out_and_a_transaction_is_all_or_nothing(tmp_path: Path):
+    with Journal(tmp_path) as journal:
+        assert journal.write("a", [added(insight("x")), added(insight("x"))]) == 1
+        assert journal.write("b", [added(insight("x"))]) == 0
+        too_large = make(Episode("run", "t", problem="x y" * 400_000), repo="r", scope=Scope.REPO)
+        with pytest.raises(StoreError, match="refused"):
+            journal.write("c", [added(insight("y")), added(too_large)])
+        assert journal.count() == 1
+        assert journal.events(run="c") == []
+
+
+def test_write_once_decides_only_the_first_time(tmp_path: Path):
+    calls: list[int] = []
+
+    def decide() -> list[Change]:
+        calls.append(1)
+        return [added(insight("x"))]
+
+    with Journal(tmp_path) as journal:
+        assert journal.write_once("run", decide)
+        assert not journal.write_once("run", decide)
+    assert calls == [1]
+
+
+def test_states_and_credits_are_events_and_the_views_can_be_made_anew(tmp_path: Path):
+    record = insight("look at the caller first")
+    with Journal(tmp_path) as journal:
+        journal.write("a", [added(record)])
+        journal.write("b", [Change("credit", record.id, {"win": True})])
+        journal.write("c", [Change("credit", record.id, {"win": False})])
+        journal.write("c", [Change("credit", record.id, {"win": False})])  # once a run
+        step = {"from": "candidate", "to": "validated", "why": "w"}
+        journal.write("c", [Change("state", record.id, step)])
+        before = journal.get(record.id)
+        assert before is not None
+        assert (before.uses, before.wins, before.losses, before.state) == (2, 1, 1, "validated")
+        assert journal.rebuild() == 1
+        assert journal.get(record.id[:8]) == before
+        assert [n for n, _ in journal.matches(terms("caller"))] == [before.number]
+
+
+def test_full_text_ranks_titles_first_and_splits_identifiers(tmp_path: Path):
+    episodes = [
+        Episode("commit", "unrelated", diff="+ parse_header(x)", sha="1"),
+        Episode("commit", "Fix parseHeader for empty input", sha="2"),
+        Episode("commit", "tidy", sha="3"),
+    ]
+    with Journal(tmp_path) as journal:
+        changes = [added(make(e, repo="r", scope=Scope.REPO)) for e in episodes]
+        journal.write("a", changes)
+        assert [number for number, _ in journal.matches(terms("header parsing"))] == [2, 1]
+        assert journal.frequency("header") == 2
+        assert list(journal.matches(['x" OR tidy OR "'])) == []
+        assert list(journal.matches([])) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_a_remedy(tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError) as caught:
+        Journal(tmp_path / "file" / "memory")
+    assert "\n" not in caught.value.cause
+    assert "memory.path" in caught.value.remedy
+
+
+def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path):
+    noise = os.urandom(8192)
+    (tmp_path / FILE).write_bytes(noise)
+    with pytest.raises(StoreError, match="not a database") as caught:
+        Journal(tmp_path)
+    assert "evo learn" in caught.value.remedy
+    assert (tmp_path / FILE).read_bytes() == noise
+
+
+def test_a_damaged_page_is_found_by_the_check(tmp_path: Path):
+    with Journal(tmp_path) as journal:
+        journal.write("a", [added(insight(f"text {n} " * 200)) for n in range(50)])
+    path = tmp_path / FILE
+    data = bytearray(path.read_bytes())
+    data[4096 * 8 : 4096 * 12] = os.urandom(4096 * 4)
+    path.write_bytes(data)
+    with Journal(tmp_path) as journal, pytest.raises(StoreError):
+        journal.check()
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path):
+    with Journal(tmp_path) as journal:
+        pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+        journal._connection.execute(f"PRAGMA max_page_count = {pages + 40}")
+        written: list[str] = []
+
+        def fill() -> None:
+            for number in range(10_000):
+                record = insight(f"number {number} " + "words " * 500)
+                journal.write("a", [added(record)])
+                written.append(record.id)
+
+        with pytest.raises(StoreError, match="full") as caught:
+            fill()
+        assert "free some space" in caught.value.remedy
+        assert written
+    with Journal(tmp_path) as journal:
+        assert {s.record.id for s in journal.listed()} == set(written)
+        assert journal.write("b", [added(insight("after"))]) == 1
+
+
+def test_a_journal_from_a_newer_evo_is_refused_clearly(tmp_path: Path):
+    with Journal(tmp_path):
+        pass
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer evo") as caught:
+        Journal(tmp_path)
+    assert caught.value.remedy == "upgrade evo"
+
+
+def test_only_the_owner_can_read_the_folder(tmp_path: Path):
+    with Journal(tmp_path / "memory"):
+        assert (tmp_path / "memory").stat().st_mode & 0o077 == 0
