@@ -24,7 +24,7 @@ from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes import cgroup
 from evo_agent.sandboxes.base import SANDBOX_ID, ShellSandbox, environment, identity
 from evo_agent.sandboxes.channel import PipeChannel
-from evo_agent.sandboxes.network import build_environment, ca_bundle
+from evo_agent.sandboxes.network import CA_INSIDE, build_environment, ca_bundle
 from evo_agent.sandboxes.process import spawn
 from evo_agent.sandboxes.shell import driver
 
@@ -36,7 +36,7 @@ _ETC = (
     "mime.types", "os-release", "protocols", "python3", "python3.11", "python3.12",
     "python3.13", "services", "timezone",
 )  # fmt: skip
-_NETWORK_ETC = ("resolv.conf", "host.conf", "gai.conf", "ssl/certs", "pki/tls", "ca-certificates")
+_NETWORK_ETC = ("resolv.conf", "host.conf", "gai.conf", "ssl/certs", "ca-certificates")
 _NPROC_PER_NAMESPACE = (5, 14)  # Linux, from where RLIMIT_NPROC counts inside a user namespace
 _STAGE = "/tmp"  # noqa: S108 (where the outer bwrap shows the sources, in a namespace of its own)
 
@@ -102,7 +102,7 @@ class BubblewrapSandbox(ShellSandbox):
         self._cgroup = cgroup.create(self._spec.limits)
         argv = [*self._cgroup.joining(), *self._argv()]
         try:
-            return PipeChannel(spawn(argv, {"PATH": os.environ.get("PATH", _PATH)}))
+            return PipeChannel(spawn(argv, {"PATH": _PATH}))
         except OSError as error:
             raise SandboxError(f"bwrap cannot be started: {error}", "run `evo doctor`") from error
 
@@ -115,20 +115,24 @@ class BubblewrapSandbox(ShellSandbox):
         shown = [(str(spec.workspace.resolve()), spec.root, True)]
         shown += [(str(m.source.resolve()), m.target, m.writable) for m in spec.mounts]
         shown += [(f"{self._etc.name}/{name}", f"/etc/{name}", False) for name in self._accounts()]
+        bundle = ca_bundle() if spec.network else None
+        if bundle:
+            shown.append((str(Path(bundle).resolve()), CA_INSIDE, False))
         outer: list[str] = []
         if os.geteuid() == 0:
             outer, shown = _staged(shown)
         limits = spec.limits
         command = driver(
-            limits.processes if _counts_processes() else None,
-            None if "memory" in self._cgroup.limited else limits.memory_mb * 1024,
+            limits.processes,
+            limit_processes=_counts_processes(),
+            data_kb=None if "memory" in self._cgroup.limited else limits.memory_mb * 1024,
         )
         binds = [
             word
             for source, target, writable in sorted(shown, key=lambda bind: bind[1])
             for word in ("--bind" if writable else "--ro-bind", source, target)
         ]
-        return [*outer, "bwrap", *self._system(), *binds, *self._seal(), "--", *command]
+        return [*outer, _program("bwrap"), *self._system(), *binds, *self._seal(), "--", *command]
 
     def _system(self) -> list[str]:
         """The read-only system and the private file systems."""
@@ -175,22 +179,28 @@ class BubblewrapSandbox(ShellSandbox):
         argv += ["--chdir", self._spec.root, "--clearenv"]
         variables = {"PATH": _PATH, **environment(self._spec)}
         if self._spec.network:
-            variables = {**build_environment(ca_bundle()), **variables}
+            inside = CA_INSIDE if ca_bundle() else None
+            variables = {**build_environment(inside), **variables}
         for name, value in variables.items():
             argv += ["--setenv", name, value]
         return argv
+
+
+def _program(name: str) -> str:
+    """The program's whole path, so that the host's PATH need not be handed in."""
+    return shutil.which(name) or name
 
 
 def _as_user() -> list[str]:
     if os.geteuid() != 0:
         return []
     user = str(SANDBOX_ID)
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
+    return [_program("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
 
 
 def _staged(shown: list[tuple[str, str, bool]]) -> tuple[list[str], list[tuple[str, str, bool]]]:
     """The outer bwrap, which shows each source at a place that uid 1000 can reach."""
-    outer = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--tmpfs", _STAGE]
+    outer = [_program("bwrap"), "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--tmpfs", _STAGE]
     staged = []
     for number, (source, target, writable) in enumerate(shown):
         place = f"{_STAGE}/{number}"

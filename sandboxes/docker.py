@@ -20,12 +20,11 @@ from evo_agent.sandboxes import engine as engines
 from evo_agent.sandboxes.base import ShellSandbox, environment, identity
 from evo_agent.sandboxes.channel import FrameChannel
 from evo_agent.sandboxes.image import ensure_image
-from evo_agent.sandboxes.network import build_environment, ca_bundle
+from evo_agent.sandboxes.network import CA_INSIDE, build_environment, ca_bundle
 from evo_agent.sandboxes.shell import driver
 
 LABEL = "evo.sandbox"
 OWNER = "evo.owner"
-CA_INSIDE = "/etc/ssl/certs/evo-ca.crt"
 _SMALL_TMPFS = "rw,nosuid,nodev,size=64m,mode=1777"
 
 
@@ -100,7 +99,7 @@ class DockerSandbox(ShellSandbox):
         if spec.network:
             inside = CA_INSIDE if ca_bundle() else None
             variables = {**build_environment(inside), **variables}
-        command = driver()
+        command = driver(spec.limits.processes)
         return {
             "image": self._image,
             "entrypoint": command[:1],

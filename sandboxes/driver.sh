@@ -11,35 +11,60 @@
 # needs no fork (a fork bomb leaves none) and cannot be escaped by setsid. It must never run
 # in the host's process namespace, hence the first check.
 #
-# Each command writes to a pipe of its own, relayed by a `cat`. A background process that
-# keeps the pipe open is left running, but its relay is swapped for one that drains into
-# /dev/null before the next command begins: its output is never mixed with another's.
+# Commands write to a pipe that a `cat` relays. A background process that keeps the pipe open
+# is left running, but before the next command begins its relay is swapped for one that drains
+# into /dev/null: its output is never mixed with another command's.
+#
+# Arguments: the host's process namespace, the most processes, RLIMIT_NPROC, RLIMIT_DATA (KiB);
+# the last two empty where a control group limits instead.
 
 [ "$(readlink /proc/self/ns/pid)" != "$1" ] || exit 97
-[ -z "$2" ] || ulimit -S -H -u "$2"
-[ -z "$3" ] || ulimit -S -H -d "$3"
+most=$2
+[ -z "$3" ] || ulimit -S -H -u "$3"
+[ -z "$4" ] || ulimit -S -H -d "$4"
 ulimit -S -H -c 0
-shift 3
-waiter='' relay='' nonce=''
+shift 4
+waiter='' relay='' nonce='' alone=0
 
-detach() {
-  [ -n "$relay" ] || return 0
-  if kill -0 "$relay" 2>/dev/null; then
-    (
-      exec 3<>"/proc/$relay/fd/0" && exec 0<"/proc/self/fd/3" 3>&- &&
-        kill -9 "$relay" && exec cat >/dev/null
-      kill -9 "$relay"
-    ) 2>/dev/null &
-    wait "$relay"
-  fi
+attach() { # a new pipe and its relay
+  exec {pipe}> >(exec cat)
+  relay=$!
+}
+
+detach() { # what still writes to the old pipe writes into nothing from here on
+  exec {pipe}>&-
+  (
+    exec 3<>"/proc/$relay/fd/0" && exec 0<"/proc/self/fd/3" 3>&- &&
+      kill -9 "$relay" && exec cat >/dev/null
+    kill -9 "$relay"
+  ) 2>/dev/null &
+  wait "$relay"
   relay=''
+}
+
+sweep() { # everything dies but this shell and process 1
+  kill -9 -1 2>/dev/null
+  wait
+  [ -z "$relay" ] || exec {pipe}>&-
+  waiter='' relay=''
 }
 
 settle() { # the waiter has ended; one that was killed could not report, so report for it
   wait "$waiter"
-  [ $? = 0 ] || { detach; printf '%sE137\n' "$nonce"; }
+  local status=$?
   waiter=''
-  detach
+  isolate
+  [ $status = 0 ] || printf '%sE137\n' "$nonce"
+}
+
+isolate() { # a relay that nobody else writes to; a fork bomb ends here
+  local all=(/proc/[0-9]*)
+  [ ${#all[@]} -lt $((most * 3 / 4)) ] || sweep
+  if [ -n "$relay" ]; then
+    [ ${#all[@]} -gt "$alone" ] || ! kill -0 "$relay" 2>/dev/null || return 0
+    detach
+  fi
+  attach
 }
 
 field() { # one field into REPLY; looks after the last command once a second
@@ -54,8 +79,6 @@ field() { # one field into REPLY; looks after the last command once a second
 }
 
 run() {
-  exec {pipe}> >(exec cat)
-  relay=$!
   (
     if [ ${#1} -gt 100000 ]; then # more than one argument of execve may hold (128 KiB)
       bash <(printf '%s' "$1") </dev/null >&"$pipe" 2>&1 {pipe}>&-
@@ -68,12 +91,11 @@ run() {
     exit 0
   ) 2>/dev/null &
   waiter=$!
-  exec {pipe}>&-
 }
 
 put() {
   head -c "$1" | {
-    bash -c "$2" 2>&1
+    bash -c "$2" 2>&1 {pipe}>&-
     status=$?
     cat >/dev/null
     exit "$status"
@@ -83,11 +105,14 @@ put() {
 
 begin() {
   [ -z "$waiter" ] || settle
-  detach
+  isolate
   nonce=$1
   printf '%sB\n' "$nonce"
 }
 
+attach
+everything=(/proc/[0-9]*)
+alone=${#everything[@]}
 while field; do
   case $REPLY in
     run)
@@ -105,9 +130,7 @@ while field; do
       ;;
     kill)
       field; new=$REPLY
-      kill -9 -1 2>/dev/null
-      wait
-      waiter='' relay=''
+      sweep
       printf '%sE124\n' "$new"
       ;;
   esac

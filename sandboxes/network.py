@@ -12,6 +12,7 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS
 )
+CA_INSIDE = "/etc/evo-ca.crt"  # where a sandbox with a network shows the host's bundle
 _CA_VARIABLES = (
     "SSL_CERT_FILE",
     "PIP_CERT",

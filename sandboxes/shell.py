@@ -64,17 +64,20 @@ def _script() -> str:
     return Path(__file__).with_name("driver.sh").read_text("utf-8")
 
 
-def driver(processes: int | None = None, data_kb: int | None = None) -> list[str]:
+def driver(
+    processes: int, *, limit_processes: bool = False, data_kb: int | None = None
+) -> list[str]:
     """The argument vector that starts the driver inside a sandbox.
 
     Args:
-        processes: RLIMIT_NPROC for everything in it; None where a cgroup does that.
-        data_kb: RLIMIT_DATA of each process, KiB; None where a cgroup does that.
+        processes: most processes that the sandbox may have.
+        limit_processes: whether the driver sets that limit (RLIMIT_NPROC), for want of a cgroup.
+        data_kb: RLIMIT_DATA of each process, KiB; None where a cgroup limits memory.
     """
     namespace = ""
     with contextlib.suppress(OSError):  # no /proc: not Linux, the engine runs in a VM
         namespace = str(Path("/proc/self/ns/pid").readlink())
-    limits = ["" if limit is None else str(limit) for limit in (processes, data_kb)]
+    limits = [str(processes), str(processes) if limit_processes else "", str(data_kb or "")]
     return ["bash", "--norc", "--noprofile", "-c", _script(), "evo", namespace, *limits]
 
 
