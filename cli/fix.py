@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evo_agent.cli.options import ApiBase, Backend, Json, Model, Repo, configure
-from evo_agent.cli.progress import watch
 from evo_agent.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +102,8 @@ def command(
         limits__dollars=dollars,
         memory__enabled=False if no_memory else None,
     )
+    from evo_agent.cli import summary
+    from evo_agent.cli.progress import watch
     from evo_agent.tasks.fix import FixRequest, fix
 
     request = FixRequest(
@@ -116,8 +117,6 @@ def command(
     )
     with watch(quiet=as_json) as observe:
         result = fix(request, config, observe)
-    from evo_agent.cli import summary
-
     return summary.end(result, as_json=as_json)
 
 

@@ -7,7 +7,6 @@ import typer
 
 from evo_agent.cli import output
 from evo_agent.cli.options import Json, Repo, configure
-from evo_agent.core.types import to_json
 
 Head = Annotated[
     str, typer.Option("--head", metavar="REF", help="Learn this commit and its ancestors.")
@@ -17,6 +16,7 @@ Head = Annotated[
 def command(repo: Repo = Path(), head: Head = "HEAD", as_json: Json = False) -> int:
     """Learn from a repository's history. Running it again adds what is new."""
     root, config = configure(repo)
+    from evo_agent.core.types import to_json
     from evo_agent.tasks.knowledge import learn
 
     say = (lambda _: None) if as_json else output.note

@@ -1,11 +1,12 @@
 """Options that several commands share, and how they become a repository and a Config."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evo_agent.core.config import Config, load_config
+if TYPE_CHECKING:
+    from evo_agent.core.config import Config
 
 Repo = Annotated[
     Path, typer.Option("--repo", metavar="DIR", help="The repository.", show_default="here")
@@ -30,7 +31,7 @@ Backend = Annotated[
 ]
 
 
-def configure(repo: Path, **flags: Any) -> tuple[Path, Config]:
+def configure(repo: Path, **flags: Any) -> tuple[Path, "Config"]:
     """Find the repository that holds a folder, and read its configuration.
 
     Args:
@@ -44,6 +45,7 @@ def configure(repo: Path, **flags: Any) -> tuple[Path, Config]:
         RepositoryError: there is no repository.
         ConfigError: the configuration cannot be used.
     """
+    from evo_agent.core.config import load_config
     from evo_agent.core.git import open_repository
 
     root = open_repository(repo).root

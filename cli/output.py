@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from evo_agent.core.types import to_json
-from evo_agent.tasks.wording import visible
+from evo_agent.tasks.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +38,8 @@ def note(text: str, style: str = "") -> None:
 
 def document(value: Any) -> None:
     """Write one JSON document to standard output: all that `--json` prints."""
+    from evo_agent.core.types import to_json
+
     sys.stdout.write(json.dumps(to_json(value), indent=2, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evo_agent.cli import output
 from evo_agent.core.errors import EvoError
 from evo_agent.core.events import Event
-from evo_agent.tasks.wording import clock, money, visible
+from evo_agent.tasks.visible import visible
+from evo_agent.tasks.wording import clock, money
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -1,13 +1,15 @@
 """`evo recall`: what memory would tell a run, with the reasons."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evo_agent.cli import output
 from evo_agent.cli.options import Json, Repo, configure
-from evo_agent.core.types import Recalled
+
+if TYPE_CHECKING:
+    from evo_agent.core.types import Recalled
 
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="An issue, an error, a question.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Most records shown.")]
@@ -33,7 +35,7 @@ def command(
     return 0 if found else 3
 
 
-def _show(record: Recalled) -> None:
+def _show(record: "Recalled") -> None:
     title = output.one_line(record.title)
     output.line(f"{record.score:.2f}  {record.kind}  {record.id[:12]}  {title}", "bold")
     output.facts(

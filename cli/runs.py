@@ -7,7 +7,6 @@ import typer
 
 from evo_agent.cli import output
 from evo_agent.cli.options import Json, Repo, configure
-from evo_agent.cli.progress import watch
 
 app = typer.Typer(help="Recorded runs: list, show, open, resume, replay.", no_args_is_help=False)
 
@@ -77,6 +76,7 @@ def resume(run: Run = "last", repo: Repo = Path(), as_json: Json = False) -> int
     """Go on with a run that was stopped, from its last step."""
     root, _ = configure(repo)
     from evo_agent.cli import summary
+    from evo_agent.cli.progress import watch
     from evo_agent.tasks.runs import resume as resume_run
 
     with watch(quiet=as_json) as observe:
@@ -93,6 +93,7 @@ def replay(run: Run = "last", repo: Repo = Path(), as_json: Json = False) -> int
     """
     root, config = configure(repo)
     from evo_agent.cli import summary
+    from evo_agent.cli.progress import watch
     from evo_agent.tasks.runs import replay as replay_run
 
     with watch(quiet=as_json) as observe:

@@ -7,7 +7,6 @@ import typer
 
 from evo_agent.cli import output
 from evo_agent.cli.options import Backend, Json, Model, Repo, configure
-from evo_agent.cli.progress import watch
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an evo.toml that is there.")]
 Folder = Annotated[
@@ -64,6 +63,7 @@ def demo(
     other. Needs no model and no network.
     """
     from evo_agent.cli import summary
+    from evo_agent.cli.progress import watch
     from evo_agent.tasks.demo import run_demo
 
     say = (lambda _: None) if as_json else output.note

@@ -11,7 +11,7 @@ from string import Template
 
 from evo_agent.core.config import Config
 from evo_agent.core.errors import EvoError
-from evo_agent.tasks.wording import visible
+from evo_agent.tasks.visible import visible
 
 CONFIG_FILE = "evo.toml"
 _ENVIRONMENTS = (".venv", "venv", "env")

@@ -2,7 +2,7 @@
 
 import html
 
-from evo_agent.tasks.wording import visible
+from evo_agent.tasks.visible import visible
 
 
 class Markup(str):

@@ -1,7 +1,5 @@
 """The words for verdicts, tests and cost, the same in the terminal, in JSON and in the report."""
 
-import unicodedata
-
 from evo_agent.core.types import Cost, Grade, TestReport, Verdict
 
 MEANINGS = {
@@ -13,21 +11,6 @@ MEANINGS = {
     Grade.INFRASTRUCTURE: "the machinery failed, so nothing is known about the patch",
 }
 NOTHING = "no fix: there is neither a failing test to go by nor a model to write one"
-_UNSEEN = ("Cc", "Cf", "Cs", "Co")  # controls, format marks (bidi), surrogates, private use
-
-
-def visible(text: str) -> str:
-    """Replace what could steer a terminal or reorder a line (escapes, bidi marks) by a sign.
-
-    Args:
-        text: anything; newlines and tabs are kept, carriage returns become newlines.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else "�" for c in text
-    )
 
 
 def counts(report: TestReport | None) -> str:
