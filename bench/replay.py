@@ -191,8 +191,8 @@ def judge(outcome: Outcome, candidate: Candidate, transcript: Transcript) -> Non
 
 
 def normalised(patch: str) -> str:
-    """Leave out what says nothing about the change: blob ids, and the end of the text."""
-    return re.sub(r"^index .*\n", "", patch, flags=re.MULTILINE).strip() + "\n"
+    """Leave out what says nothing about the change: blob ids, and newlines around the text."""
+    return re.sub(r"^index .*\n", "", patch, flags=re.MULTILINE).strip("\n") + "\n"
 
 
 def cause(ours: str, theirs: str, stopped: str) -> str:
@@ -267,6 +267,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="keep results here, and go on from there")
     args = parser.parse_args()
     done = []
+    started = time.monotonic()
     for outcome in outcomes(recordings(args.data, args.instance, quick=args.quick), args):
         show(outcome)
         done.append(outcome)
@@ -275,7 +276,8 @@ def main() -> None:
             print(f"\n--- {outcome.name}: {outcome.cause}\n{outcome.diff}")
     equal = sum(outcome.equal for outcome in done)
     whole = sum(outcome.whole for outcome in done)
-    print(f"\n{equal} of {len(done)} equal; {whole} of them with nothing else left in the tree")
+    print(f"\n{equal} of {len(done)} equal in {time.monotonic() - started:.0f} s, {args.backend}")
+    print(f"{whole} of them left nothing else in the tree; the others submitted named files only")
     for why, count in Counter(o.cause for o in done if not o.equal).items():
         print(f"{count} x {why}")
     print(json.dumps({"runs": len(done), "equal": equal}))

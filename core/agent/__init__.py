@@ -1,5 +1,5 @@
 """The agent: a loop in which a model reads, runs, edits and submits, inside a sandbox."""
 
-from evo_agent.core.agent.loop import AgentSolver
+from evo_agent.core.agent.solver import AgentSolver
 
 __all__ = ["AgentSolver"]

@@ -123,6 +123,8 @@ def _text(arguments: Mapping[str, Any], name: str, default: str | None = None) -
         raise ToolError(f"the argument {name!r} is missing; call the tool again with it")
     if not isinstance(value, str):
         raise ToolError(f"the argument {name!r} must be a string")
+    if "\0" in value:
+        raise ToolError(f"the argument {name!r} holds a NUL byte")
     return value
 
 

@@ -29,14 +29,14 @@ def create(sandbox: Sandbox, action: Create) -> str:
     """Write a new file; an existing one is not overwritten."""
     try:
         existing = sandbox.read(action.path)
-    except FileNotFoundError:
+    except OSError:  # not there, or nothing that can be read: writing will tell
         existing = b""
     if existing.strip():
         raise ToolError(
             f"{action.path} exists already; change it with str_replace, "
             "or remove it with bash first"
         )
-    sandbox.write(action.path, action.content.encode("utf-8", "surrogateescape"))
+    _write(sandbox, action.path, action.content)
     return f"created {action.path} ({len(action.content.splitlines())} lines)"
 
 
@@ -61,7 +61,7 @@ def replace(sandbox: Sandbox, action: Replace) -> str:
         )
     line = _lines_of(text, old)[0]
     changed = text.replace(old, new)
-    sandbox.write(action.path, changed.encode("utf-8", "surrogateescape"))
+    _write(sandbox, action.path, changed)
     return f"replaced at line {line} of {action.path}\n" + _around(changed, line, new)
 
 
@@ -72,6 +72,15 @@ def _read(sandbox: Sandbox, path: str) -> str:
         raise ToolError(
             f"there is no file {path}; list the folder with bash, or create it"
         ) from None
+    except OSError as error:
+        raise ToolError(f"{error}; use bash instead") from error
+
+
+def _write(sandbox: Sandbox, path: str, text: str) -> None:
+    try:
+        sandbox.write(path, text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise ToolError(f"{error}; choose another path, or use bash") from error
 
 
 def _lines_of(text: str, part: str) -> list[int]:

@@ -10,12 +10,13 @@ from string import Template
 
 from evo_agent.core.agent.context import shortened
 from evo_agent.core.protocols import Assignment
-from evo_agent.core.types import Diagnosis, Message, Recalled, TestReport
+from evo_agent.core.types import Diagnosis, FrozenTest, Message, Recalled, TestReport
 
 _ISSUE = 20_000  # characters
 _EXCERPT = 4_000
 _RECORD = 3_000
 _RECORDS_SHOWN = 8
+_FULL = 60_000  # tokens of context from which the above are shown in full
 
 
 def template(name: str) -> Template:
@@ -25,13 +26,27 @@ def template(name: str) -> Template:
     )
 
 
-def opening(assignment: Assignment, *, calls_tools: bool) -> list[Message]:
-    """Build the system prompt and the task."""
+def opening(
+    assignment: Assignment,
+    *,
+    calls_tools: bool,
+    context_tokens: int = _FULL,
+    frozen: FrozenTest | None = None,
+) -> list[Message]:
+    """Build the system prompt and the task.
+
+    Args:
+        assignment: what is to be done.
+        calls_tools: whether the model acts by tool calls; otherwise by text.
+        context_tokens: a small context is shown less of each text from outside.
+        frozen: the reproduction test of an earlier round.
+    """
     system = template("system").substitute(
         root=assignment.sandbox.root,
         actions=template("tools" if calls_tools else "text_actions").substitute(),
     )
-    return [Message("system", system), Message("user", _task(assignment))]
+    share = min(1.0, context_tokens / _FULL)
+    return [Message("system", system), Message("user", _task(assignment, share, frozen))]
 
 
 def fenced(text: str, source: str) -> str:
@@ -40,26 +55,31 @@ def fenced(text: str, source: str) -> str:
     return f'<{tag} from="{source}">\n{text}\n</{tag}>'
 
 
-def shown_records(records: tuple[Recalled, ...]) -> str:
+def shown_records(records: tuple[Recalled, ...], share: float = 1.0) -> str:
     """Show recalled records with id, trust and why they were found."""
     if not records:
         return "Memory holds nothing near enough."
-    return "\n\n".join(map(_record, records[:_RECORDS_SHOWN]))
+    return "\n\n".join(_record(record, int(_RECORD * share)) for record in records[:_RECORDS_SHOWN])
 
 
-def _task(assignment: Assignment) -> str:
+def _task(assignment: Assignment, share: float, frozen: FrozenTest | None) -> str:
     sections = [
         template("task").substitute(
-            issue=fenced(shortened(_issue(assignment), _ISSUE), assignment.task.issue.source),
+            issue=fenced(
+                shortened(_issue(assignment), int(_ISSUE * share)), assignment.task.issue.source
+            ),
             root=assignment.sandbox.root,
         ),
-        _tests(assignment),
+        _tests(assignment, share, frozen),
     ]
     if assignment.recalled:
-        sections.append(template("memory").substitute(records=shown_records(assignment.recalled)))
+        sections.append(
+            template("memory").substitute(records=shown_records(assignment.recalled, share))
+        )
     if assignment.feedback:
         rounds = "\n\n".join(
-            _diagnosis(number, diagnosis) for number, diagnosis in enumerate(assignment.feedback, 1)
+            _diagnosis(number, diagnosis, int(_EXCERPT * share))
+            for number, diagnosis in enumerate(assignment.feedback, 1)
         )
         sections.append(template("feedback").substitute(diagnoses=rounds))
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
@@ -70,36 +90,39 @@ def _issue(assignment: Assignment) -> str:
     return issue.text if issue.text.startswith(issue.title) else f"{issue.title}\n\n{issue.text}"
 
 
-def _tests(assignment: Assignment) -> str:
+def _tests(assignment: Assignment, share: float, frozen: FrozenTest | None) -> str:
     tests = assignment.task.failing_tests
+    if not tests and frozen:
+        command = assignment.tests.command([frozen.test_id])
+        return template("frozen").substitute(path=frozen.path, command=command)
     if not tests:
         return template("no_test").substitute(command=assignment.tests.command(None))
     return template("failing_tests").substitute(
         tests="\n".join(f"- {test}" for test in tests),
         command=assignment.tests.command(tests),
-        before=_before(assignment.before),
+        before=_before(assignment.before, int(_EXCERPT * share)),
     )
 
 
-def _before(report: TestReport | None) -> str:
+def _before(report: TestReport | None, limit: int) -> str:
     if report is None:
         return ""
     text = "\n".join(report.messages.get(test, "") for test in report.failing).strip()
-    return fenced(shortened(text or report.output, _EXCERPT), "tests at base")
+    return fenced(shortened(text or report.output, limit), "tests at base")
 
 
-def _record(record: Recalled) -> str:
+def _record(record: Recalled, limit: int) -> str:
     head = f"[{record.id}] {record.kind}, {record.state}, trust: {record.trust}"
     why = f"why: {record.why}" if record.why else ""
-    body = f"{record.title}\n{shortened(record.text, _RECORD)}"
+    body = f"{record.title}\n{shortened(record.text, limit)}"
     if record.diff and record.diff not in record.text:
-        body += f"\n{shortened(record.diff, _RECORD)}"
+        body += f"\n{shortened(record.diff, limit)}"
     return "\n".join(filter(None, (head, why, fenced(body, f"memory {record.id}"))))
 
 
-def _diagnosis(number: int, diagnosis: Diagnosis) -> str:
+def _diagnosis(number: int, diagnosis: Diagnosis, limit: int) -> str:
     lines = [f"Round {number}: {diagnosis.kind}. {diagnosis.detail}"]
     lines += [f"- {test}" for test in diagnosis.tests[:20]]
     if diagnosis.excerpt:
-        lines.append(fenced(shortened(diagnosis.excerpt, _EXCERPT), "verifier"))
+        lines.append(fenced(shortened(diagnosis.excerpt, limit), "verifier"))
     return "\n".join(lines)

@@ -39,12 +39,12 @@ class FormatError(AgentInterrupt):
     """The reply asks for nothing that can be done; it is answered, not fatal.
 
     Args:
-        answers: messages that tell the model what is wrong and what to do.
+        answer: tells the model what is wrong and what to do.
     """
 
-    def __init__(self, *answers: Message) -> None:
-        super().__init__(answers[0].content if answers else "")
-        self.answers = answers
+    def __init__(self, answer: Message) -> None:
+        super().__init__(answer.content)
+        self.answer = answer
 
 
 class ToolError(Exception):

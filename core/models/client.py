@@ -161,7 +161,8 @@ class LiteLLMModel:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    shown: dict[str, Any] = {"role": message.role, "content": message.content}
+    content = message.content.encode("utf-8", "replace").decode()  # lone surrogates are no JSON
+    shown: dict[str, Any] = {"role": message.role, "content": content}
     if message.tool_calls:
         shown["tool_calls"] = [
             {

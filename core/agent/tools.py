@@ -1,0 +1,113 @@
+"""What the tools do. Each takes a typed action and returns what the model is told."""
+
+from evo_agent.core.agent import edit, prompts
+from evo_agent.core.agent.actions import (
+    Action,
+    Bash,
+    Create,
+    Freeze,
+    Recall,
+    Replace,
+    Submit,
+    View,
+)
+from evo_agent.core.agent.context import observation
+from evo_agent.core.agent.freeze import freeze
+from evo_agent.core.agent.patches import by_file
+from evo_agent.core.agent.spending import Spending
+from evo_agent.core.agent.stops import Submitted, ToolError
+from evo_agent.core.config import Config
+from evo_agent.core.errors import PatchRefusedError
+from evo_agent.core.protocols import Assignment
+from evo_agent.core.types import FrozenTest, Query
+
+SUBMIT_MARKER = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # mini-swe-agent's convention
+_DESCRIBED = 100  # characters of an action in a progress line
+
+
+class Tools:
+    """The tools of one round.
+
+    Args:
+        assignment: sandbox, tests, memory.
+        config: time allowed for a command, number of records shown.
+        spending: where commands are counted.
+        frozen: the test that an earlier round froze.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        config: Config,
+        spending: Spending,
+        frozen: FrozenTest | None = None,
+    ) -> None:
+        self._assignment = assignment
+        self._config = config
+        self._spending = spending
+        self.frozen = frozen
+
+    def perform(self, action: Action) -> str:
+        """Do it.
+
+        Raises:
+            ToolError: it cannot be done; the text is for the model.
+            Submitted: the action hands over.
+        """
+        self._assignment.progress(described(action))
+        sandbox = self._assignment.sandbox
+        match action:
+            case Bash(command):
+                return self._bash(command)
+            case View():
+                return edit.view(sandbox, action)
+            case Create():
+                return edit.create(sandbox, action)
+            case Replace():
+                return edit.replace(sandbox, action)
+            case Recall(query):
+                return self._recall(query)
+            case Freeze():
+                self.frozen, told = freeze(self._assignment, action)
+                return told
+            case Submit(note, cited):
+                self._must_be_acceptable()
+                raise Submitted(note, cited)
+
+    def _bash(self, command: str) -> str:
+        result = self._assignment.sandbox.exec(command, timeout=self._config.sandbox.timeout)
+        self._spending.command(result)
+        first, _, printed = result.output.lstrip().partition("\n")
+        if first.strip() == SUBMIT_MARKER and result.exit_code == 0:
+            self._must_be_acceptable()
+            # The patch it prints is not believed, the host computes it; but the files in it are
+            # the ones it means to submit, others being its scratch.
+            raise Submitted(files=frozenset(() if result.truncated else by_file(printed)))
+        return observation(result)
+
+    def _recall(self, text: str) -> str:
+        task = self._assignment.task
+        query = Query(text, base=task.base, issue_id=task.id, limit=self._config.memory.limit)
+        return prompts.shown_records(self._assignment.memory.recall(query))
+
+    def _must_be_acceptable(self) -> None:
+        """See that the host takes the tree as a patch, while the model can still mend it."""
+        try:
+            self._assignment.sandbox.diff()
+        except PatchRefusedError as error:
+            raise ToolError(f"not submitted: {error.cause}; {error.remedy}") from error
+
+
+def described(action: Action) -> str:
+    """An action on one line, for people."""
+    match action:
+        case Bash(command):
+            text = f"$ {command}"
+        case View(path) | Create(path) | Replace(path) | Freeze(path):
+            text = f"{type(action).__name__.lower()} {path}"
+        case Recall(query):
+            text = f"recall {query}"
+        case Submit(note):
+            text = f"submit {note}"
+    line = " ".join(text.split())
+    return line if len(line) <= _DESCRIBED else line[: _DESCRIBED - 1] + "…"
