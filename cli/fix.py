@@ -104,7 +104,8 @@ def command(
     )
     from evo_agent.cli import summary
     from evo_agent.cli.progress import watch
-    from evo_agent.tasks.fix import FixRequest, fix
+    from evo_agent.tasks.fix import fix
+    from evo_agent.tasks.results import FixRequest
 
     request = FixRequest(
         repo=root,

@@ -9,7 +9,7 @@ from evo_agent.tasks.story import Story
 from evo_agent.tasks.wording import MEANINGS, NOTHING, changes, cost_line, counts
 
 if TYPE_CHECKING:
-    from evo_agent.tasks.fix import FixResult
+    from evo_agent.tasks.results import FixResult
     from evo_agent.tasks.runs import ReplayResult
 
 _TESTS_SHOWN = 8
@@ -72,6 +72,7 @@ def as_document(result: "FixResult") -> Mapping[str, Any]:
     document["meaning"] = MEANINGS[grade] if grade else NOTHING
     document["run"] = result.run.name
     document["folder"] = str(result.run)
+    document["patch"] = result.patch
     document["exit_code"] = result.exit_code
     return document
 

@@ -16,7 +16,7 @@ from evo_agent.core.events import Event
 from evo_agent.tasks.demo_history import FAILING_TEST, HISTORY, ISSUE, DemoCommit
 
 if TYPE_CHECKING:
-    from evo_agent.tasks.fix import FixResult
+    from evo_agent.tasks.results import FixResult
 
 _AUTHOR = ("Ada Demo", "ada@example.org")
 
@@ -51,9 +51,10 @@ def run_demo(
         UsageError: the folder holds something.
         EvoError: whatever `learn` and `fix` raise.
     """
-    from evo_agent.tasks.fix import FixRequest, fix  # noqa: PLC0415  (opens what is heavy)
+    from evo_agent.tasks.fix import fix  # noqa: PLC0415  (opens what is heavy)
     from evo_agent.tasks.knowledge import learn  # noqa: PLC0415
     from evo_agent.tasks.report import write_report  # noqa: PLC0415
+    from evo_agent.tasks.results import FixRequest  # noqa: PLC0415
 
     repo = make_repository(folder)
     say(f"A repository with {len(HISTORY)} commits and a failing test: {repo}")
