@@ -4,8 +4,9 @@ A body leaves out what is empty, at every level, so that a field added later cha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 
@@ -168,8 +169,15 @@ def body_from_json(kind: Kind, data: Mapping[str, Any]) -> Body:
 
 
 def _filled(item: Body | FileChange | Hunk) -> dict[str, Any]:
+    required = _required(type(item))
     values = ((name, getattr(item, name)) for name in item.__dataclass_fields__)
-    return {name: value for name, value in values if value not in _EMPTY}
+    return {name: value for name, value in values if value not in _EMPTY or name in required}
+
+
+@cache
+def _required(of: type) -> frozenset[str]:
+    with_default = (f.name for f in fields(of) if (f.default, f.default_factory) != (MISSING,) * 2)
+    return frozenset(f.name for f in fields(of)) - frozenset(with_default)
 
 
 def _known(of: type, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,14 @@ _LOG = (
     "log",
     *("--no-walk=unsorted", "--stdin", "--no-show-signature", "--no-color", "--no-notes"),
     *("--encoding=UTF-8", "--no-mailmap", "-p", "--raw", "-z", "--no-abbrev", "-M"),
-    *("--no-ext-diff", "--no-textconv", "--submodule=short", "--diff-merges=off", "--root"),
+    *(
+        "--no-ext-diff",
+        "--no-textconv",
+        "--submodule=short",
+        "--ignore-submodules=none",
+        "--diff-merges=off",
+        "--root",
+    ),
     *("--src-prefix=a/", "--dst-prefix=b/", "-U3", "--diff-algorithm=default"),
 )
 

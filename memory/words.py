@@ -11,6 +11,7 @@ from functools import lru_cache
 _WORD = re.compile(r"\w+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _LONGEST = 64  # characters; beyond are hashes and encoded data, not words
+_VOWEL = re.compile("[aeiouy]")
 _SHORTEST_STEM = 3  # characters that are left alone
 
 # Function words of English; code's own commonplaces are left to inverse document frequency.
@@ -64,9 +65,10 @@ def stem(word: str) -> str:
         word = word[:-2]
     elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-1]
-    for ending, least in (("ation", 4), ("ing", 4), ("ed", 3)):
-        if word.endswith(ending) and len(word) - len(ending) >= least and not word.endswith("eed"):
-            word = _undoubled(word[: -len(ending)])
+    for ending in ("ation", "ing", "ed"):
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) >= _SHORTEST_STEM and _VOWEL.search(rest[:-1]):
+            word = _undoubled(rest)
             break
     return word[:-1] if word.endswith("e") and len(word) > _SHORTEST_STEM + 1 else word
 

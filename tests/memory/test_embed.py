@@ -26,7 +26,7 @@ def test_terms_are_identifiers_and_their_parts_without_endings_and_stop_words():
     assert terms("Fixed parseURL_list when the tests were failing") == [
         "fix", "parseurl_list", "pars", "url", "list", "test", "fail",
     ]  # fmt: skip
-    assert terms("naïve café") == ["naive", "cafe"]
+    assert terms("naïve café") == ["naiv", "cafe"]
     assert terms("x" * 65) == []
 
 
@@ -41,7 +41,7 @@ def test_forms_of_a_word_are_one_term():
         "pass passes passed",
     ):
         assert len(set(terms(words))) == 1, words
-    assert len(set(terms("class clause need speed status"))) == 5
+    assert len(set(terms("class clause need speed status string"))) == 6
 
 
 def test_lexical_vectors_are_the_same_in_another_process():
