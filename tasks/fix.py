@@ -29,6 +29,7 @@ from evo_agent.core.types import (
     Verdict,
     to_json,
 )
+from evo_agent.tasks.node_ids import unknown_tests
 from evo_agent.tasks.results import Attempt, FixRequest, FixResult, Written
 
 __all__ = ["Bench", "FixRequest", "FixResult", "Run", "Written", "fix"]
@@ -253,6 +254,11 @@ def _verdict(raw: object) -> Verdict:
 
 
 def _must_fail(before: TestReport) -> None:
+    for test in unknown_tests(before):
+        raise EvoError(
+            before.messages[test].splitlines()[0],
+            "check the id; a test that is not committed yet must be committed first",
+        )
     if before.outcomes and not before.failing and not before.timed_out:
         names = ", ".join(before.outcomes)
         raise EvoError(

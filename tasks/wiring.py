@@ -139,7 +139,7 @@ def open_bench(
             progress=_teller(log),
         )
     )
-    stack.callback(opened.workspace.remove)
+    stack.push(_remove_when_done(opened.workspace))
     return Bench(
         sandbox=sandbox,
         base_tree=base_tree,
@@ -150,6 +150,16 @@ def open_bench(
         write_back=_writer(start, repository, log, solver.name, kept),
         deliver=_deliverer(start, repository, log) if memory is None else lambda _: "",
     )
+
+
+def _remove_when_done(workspace: Workspace) -> Callable[..., None]:
+    """An exit callback: a run that did not come to its end resumes from its workspace."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            workspace.remove()
+
+    return leave
 
 
 def _teller(log: RunLog) -> Callable[[str], None]:
