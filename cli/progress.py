@@ -12,16 +12,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evo_agent.cli import output
+from evo_agent.core.codec import from_json
 from evo_agent.core.errors import EvoError
 from evo_agent.core.events import Event
+from evo_agent.core.types import TestReport
 from evo_agent.tasks.visible import visible
-from evo_agent.tasks.wording import clock, money
+from evo_agent.tasks.wording import clock, counts, money, number
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
 _ACTION_WIDTH = 100
+_RECALLED_SHOWN = 3
+_GISTS = {
+    "recall": ": what does memory know of this?",
+    "plan": ": what fails, before anything is changed?",
+    "act": ": the solver works in the sandbox",
+    "verify": ": a fresh sandbox judges the patch",
+    "refine": ": the diagnosis goes into the next round",
+    "record": ": keep what was learnt, hand the fix over",
+}
 
 
 class InterruptedRunError(EvoError):
@@ -40,7 +51,8 @@ class Tally:
 
     run: str = ""
     started_run: bool = False
-    phase: str = "start"
+    phase: str = "setting up"
+    recalled: str = ""
     round: int = 1
     step: int = 0
     commands: int = 0
@@ -62,9 +74,9 @@ class Tally:
         """Phase, round, step, tokens, cost and time, on one line."""
         parts = [self.phase, f"round {self.round}"]
         if self.step:
-            parts += [f"step {self.step}", f"{self.tokens:,} tokens", money(self.dollars)]
+            parts += [f"step {self.step}", number(self.tokens, "token"), money(self.dollars)]
         if self.commands:
-            parts.append(f"{self.commands} commands")
+            parts.append(number(self.commands, "command"))
         return " · ".join([*parts, clock(time.monotonic() - self.started)])
 
 
@@ -76,7 +88,9 @@ def _on_start(tally: Tally, data: Mapping[str, Any]) -> str:
 
 def _on_phase(tally: Tally, data: Mapping[str, Any]) -> str:
     tally.phase, tally.round = str(data.get("phase", "")), int(data.get("round", 1))
-    return f"{tally.phase}" + (f" (round {tally.round})" if tally.round > 1 else "")
+    tally.last = ""
+    gist = _GISTS.get(tally.phase, "")
+    return tally.phase + (f" (round {tally.round})" if tally.round > 1 else "") + gist
 
 
 def _on_model(tally: Tally, data: Mapping[str, Any]) -> str:
@@ -93,12 +107,14 @@ def _on_model(tally: Tally, data: Mapping[str, Any]) -> str:
 
 def _on_command(tally: Tally, data: Mapping[str, Any]) -> str:
     tally.commands += 1
-    tally.last = f"$ {data.get('command', '')}"
+    if tally.step:  # a model drives; the repair solver says itself what it is about
+        tally.last = f"$ {data.get('command', '')}"
     return ""
 
 
 def _on_write(tally: Tally, data: Mapping[str, Any]) -> str:
-    tally.last = f"writes {data.get('path', '')}"
+    if tally.step:
+        tally.last = f"writes {data.get('path', '')}"
     return ""
 
 
@@ -107,12 +123,35 @@ def _on_progress(tally: Tally, data: Mapping[str, Any]) -> str:
     return ""
 
 
-def _on_recall(_tally: Tally, data: Mapping[str, Any]) -> str:
+def _on_recall(tally: Tally, data: Mapping[str, Any]) -> str:
     results = data.get("value") or ()
     titles = [str(r.get("title", "")) for r in results if isinstance(r, Mapping)]
-    if not titles:
-        return "  nothing near enough in memory"
-    return "\n".join(f"  recalls: {output.shortened(t, _ACTION_WIDTH)}" for t in titles)
+    shown = [f"  recalls: {output.shortened(t, _ACTION_WIDTH)}" for t in titles[:_RECALLED_SHOWN]]
+    more = len(titles) - len(shown)
+    told = "\n".join([*shown, f"  and {more} more"] if more > 0 else shown)
+    before, tally.recalled = tally.recalled, told or "  nothing near enough in memory"
+    return "" if before == tally.recalled else tally.recalled
+
+
+def _on_tests(_tally: Tally, data: Mapping[str, Any]) -> str:
+    if "report" not in data:  # the verifier's own: the verdict says it
+        return ""
+    try:
+        report = from_json(TestReport, data["report"])
+    except (TypeError, ValueError, KeyError):
+        return ""
+    return f"  {data.get('when', 'tests')}: {counts(report)}"
+
+
+def _on_candidate(_tally: Tally, data: Mapping[str, Any]) -> str:
+    candidate = data.get("candidate") or {}
+    patch = str(candidate.get("patch") or "")
+    if not patch.strip():
+        return f"  no patch: {candidate.get('stopped', '')}"
+    lines = [line for line in patch.splitlines() if not line.startswith(("+++", "---"))]
+    added, gone = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+    files = patch.count("\ndiff --git ") + patch.startswith("diff --git ")
+    return f"  candidate: {number(files, 'file')}, +{added} -{gone}"
 
 
 def _on_verify(tally: Tally, _data: Mapping[str, Any]) -> str:
@@ -144,6 +183,8 @@ _READERS: dict[str, Callable[[Tally, Mapping[str, Any]], str]] = {
     "write-call": _on_write,
     "progress": _on_progress,
     "recall-result": _on_recall,
+    "test-report": _on_tests,
+    "candidate": _on_candidate,
     "verify-call": _on_verify,
     "verdict": _on_verdict,
     "write-back-result": _on_written,

@@ -74,6 +74,12 @@ def demo(
         output.document({**document, "repository": str(shown.repo), "page": str(shown.page)})
         return shown.result.exit_code
     summary.show(shown.result)
-    output.heading("the demo's repository, and the report of this run")
-    output.facts([("repository", str(shown.repo)), ("page", str(shown.page))])
+    output.line()
+    output.facts(
+        [
+            ("repository", str(shown.repo)),
+            ("skill", str(shown.skill or "")),
+            ("page of the run", str(shown.page)),
+        ]
+    )
     return shown.result.exit_code

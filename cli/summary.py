@@ -1,6 +1,8 @@
 """What a person reads when a run has ended: the grade and what it means, and the evidence."""
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evo_agent.cli import output
@@ -161,5 +163,11 @@ def _record(result: "FixResult") -> list[tuple[str, str]]:
         ("skill", skill),
         ("now active", ", ".join(written.promoted)),
         ("cost", cost_line(result.cost)),
-        ("report", f"evo runs open {result.run.name}"),
+        ("report", f"evo runs open {result.run.name}{_from_here(result.task.repo)}"),
     ]
+
+
+def _from_here(repo: Path) -> str:
+    """The option that a command needs when it is typed where the person is."""
+    here = Path.cwd()
+    return "" if here.is_relative_to(repo) else f" --repo {shlex.quote(str(repo))}"

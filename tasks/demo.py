@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evo_agent.core.config import load_config
+from evo_agent.core.config import STATE_FOLDER, load_config
 from evo_agent.core.errors import UsageError
 from evo_agent.core.events import Event
 from evo_agent.tasks.demo_history import FAILING_TEST, HISTORY, ISSUE, DemoCommit
@@ -23,11 +23,12 @@ _AUTHOR = ("Ada Demo", "ada@example.org")
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo left behind: the repository, the run, and the run's page."""
+    """What the demo left behind: the repository, the run, its page, and the skill it wrote."""
 
     repo: Path
     result: "FixResult"
     page: Path
+    skill: Path | None
 
 
 def run_demo(
@@ -66,7 +67,8 @@ def run_demo(
     say(f"The failing test: {FAILING_TEST}")
     request = FixRequest(repo=repo, issue=ISSUE, tests=(FAILING_TEST,))
     result = fix(request, config, observe)
-    return Demo(repo, result, write_report(result.run))
+    skill = repo / STATE_FOLDER / "skills" / result.written.skill_name / "SKILL.md"
+    return Demo(repo, result, write_report(result.run), skill if skill.is_file() else None)
 
 
 def make_repository(folder: Path | None) -> Path:

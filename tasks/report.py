@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from evo_agent.core.errors import StoreError
-from evo_agent.core.types import Grade, Recalled, TestReport, Verdict
+from evo_agent.core.types import Grade, Recalled, Verdict
 from evo_agent.tasks.markup import Markup, escape, join, tag
 from evo_agent.tasks.story import Story, read_story
 from evo_agent.tasks.timeline import Entry
@@ -269,11 +269,8 @@ def _item(entry: Entry) -> Markup:
 
 def _told(entry: Entry) -> Markup:
     head = _head(entry)
-    match entry.value:
-        case TestReport() as report:
-            return _folded(head, join(tag("p", counts(report)), _pre(entry.body, "test output")))
-        case _ if entry.kind == "candidate" and entry.body:
-            return _folded(head, join(*(_file(part) for part in _files(entry.body))))
+    if entry.kind == "candidate" and entry.body:
+        return _folded(head, join(*(_file(part) for part in _files(entry.body))))
     return _folded(head, _pre(entry.body, entry.kind)) if entry.body.strip() else head
 
 

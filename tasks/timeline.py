@@ -9,11 +9,12 @@ from typing import Any
 from evo_agent.core.codec import from_json
 from evo_agent.core.events import Event
 from evo_agent.core.types import Candidate, Cost, Recalled, TestReport, Verdict
+from evo_agent.tasks.wording import counts
 
 _UNTOLD = (  # bookkeeping: in the log for resuming, of no interest to a reader
     "read-call", "read-result", "snapshot-call", "snapshot-result", "diff-call", "diff-result",
     "restore-call", "restore-result", "write-result", "recall-call", "verify-call",
-    "verify-result", "write-back-call", "deliver-call", "model-call", "command-call",
+    "verify-result", "write-back-call", "deliver-call", "model-call", "command-call", "tests-call",
 )  # fmt: skip
 
 
@@ -54,9 +55,25 @@ def timeline(events: list[Event]) -> tuple[Entry, ...]:
             entry = teller(event, asked, seconds_between(events[0], event))
         except (TypeError, ValueError, KeyError, AttributeError):
             entry = _other(event, asked, seconds_between(events[0], event))
-        if entry is not None:
-            found.append(entry)
+        if entry is None or (found and _says_as_much(found[-1], entry)):
+            continue
+        if found and _says_as_much(entry, found[-1]):
+            found.pop()
+        found.append(entry)
     return tuple(found)
+
+
+def _says_as_much(one: Entry, other: Entry) -> bool:
+    """Whether nothing is lost when only the first of two neighbours is told."""
+    if one.kind != "tests":
+        return one.kind == other.kind == "note" and one.title == other.title and not other.body
+    if other.kind == "tests":
+        return (
+            one.value is not None
+            and one.value == other.value
+            and len(one.title) >= len(other.title)
+        )
+    return other.kind == "note" and other.title.startswith(f"{one.title}:")
 
 
 Asked = Mapping[tuple[str, Any], Event]
@@ -125,8 +142,11 @@ def _command(event: Event, asked: Asked, at: float) -> Entry:
     )
 
 
-def _write(event: Event, _asked: Asked, at: float) -> Entry:
-    return Entry("write", at, f"writes {event.data['path']}")
+def _write(event: Event, _asked: Asked, at: float) -> Entry | None:
+    path = str(event.data["path"])
+    if path.startswith("/tmp/"):  # noqa: S108  (a solver's instruments inside the sandbox)
+        return None
+    return Entry("write", at, f"writes {path}")
 
 
 def _recall(event: Event, _asked: Asked, at: float) -> Entry:
@@ -136,10 +156,19 @@ def _recall(event: Event, _asked: Asked, at: float) -> Entry:
 
 
 def _tests(event: Event, _asked: Asked, at: float) -> Entry:
-    report = from_json(TestReport, event.data["report"])
+    """A report in full, or the verifier's: counts and what fails, its output bounded away."""
+    data = event.data.get("value", event.data)
     when = str(event.data.get("when", ""))
-    bad = bool(report.failing)
-    return Entry("tests", at, f"tests {when}".strip(), report.output, value=report, bad=bad)
+    if "report" in data:
+        report = from_json(TestReport, data["report"])
+        bad = bool(report.failing)
+        return Entry(
+            "tests", at, when or "tests", report.output, counts(report), bad=bad, value=report
+        )
+    told = ", ".join(f"{number} {name}" for name, number in data["counts"].items())
+    body = "\n".join([f"$ {data['command']}", *map(str, data.get("failing") or ())])
+    title = f"{when}, run {data['run']}"
+    return Entry("tests", at, title, body, told, bad=bool(data.get("failing")))
 
 
 def _candidate(event: Event, _asked: Asked, at: float) -> Entry:
@@ -181,6 +210,7 @@ _TELLERS: dict[str, Teller] = {
     "write-call": _write,
     "recall-result": _recall,
     "test-report": _tests,
+    "tests-result": _tests,
     "candidate": _candidate,
     "verdict": _judged,
     "write-back-result": _written,

@@ -48,10 +48,21 @@ def clock(seconds: float) -> str:
 
 def cost_line(cost: Cost) -> str:
     """What a run used, on one line."""
-    parts = [f"{clock(cost.seconds)} min"]
+    parts = [f"{cost.seconds:.0f} s of solving"]
     if cost.model_calls:
         tokens = cost.input_tokens + cost.output_tokens
-        parts += [f"{cost.model_calls} model calls", f"{tokens:,} tokens", money(cost.dollars)]
+        parts += [
+            number(cost.model_calls, "model call"),
+            number(tokens, "token"),
+            money(cost.dollars),
+        ]
+    else:
+        parts.append("no model")
     if cost.commands:
-        parts.append(f"{cost.commands} commands")
+        parts.append(number(cost.commands, "command"))
     return ", ".join(parts)
+
+
+def number(count: int, thing: str) -> str:
+    """A count and its noun."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")

@@ -56,7 +56,7 @@ def test_off_a_terminal_milestones_are_plain_lines(
     assert shown.out == ""
     assert "\x1b" not in shown.err
     lines = shown.err.splitlines()
-    assert [line for line in lines if not line.startswith(" ")] == [
+    assert [line.split(":")[0] for line in lines if not line.startswith(" ")] == [
         "recall",
         "plan",
         "act",
@@ -65,6 +65,8 @@ def test_off_a_terminal_milestones_are_plain_lines(
         "verify (round 2)",
         "record (round 2)",
     ]
+    assert "  before: 1 failed" in lines
+    assert lines.count("  candidate: 1 file, +1 -1") == 2
     assert "  verdict: rejected: the failing test still fails" in lines
     assert any(line.startswith("  recalls: lcm recurses") for line in lines)
 
