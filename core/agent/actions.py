@@ -74,7 +74,7 @@ class Submit:
 
 Action = Bash | View | Create | Replace | Recall | Freeze | Submit
 
-_BLOCK = re.compile(r"```(bash|edit|recall|submit|freeze_test)\s*\n(.*?)\n```", re.DOTALL)
+_BLOCK = re.compile(r"(?<!`)(`{3,})(bash|edit|recall|submit|freeze_test)\s*\n(.*?)\n\1", re.DOTALL)
 _SEARCH_REPLACE = re.compile(
     r"\A<<<<<<< SEARCH\n(.*?)\n?=======\n(.*?)\n?>>>>>>> REPLACE\s*\Z", re.DOTALL
 )
@@ -113,7 +113,7 @@ def from_text(content: str) -> Action:
             f"a reply must hold EXACTLY ONE action block (```bash, or another action's tag), "
             f"found {len(blocks)}; nothing was run"
         )
-    tag, body = blocks[0]
+    _, tag, body = blocks[0]
     return _TEXT_BUILDERS[tag](body)
 
 

@@ -38,7 +38,7 @@ class AgentSolver:
             InfrastructureError: the sandbox died.
         """
         config = self._config
-        spending = Spending(config.limits, self._spent)
+        spending = Spending(config.limits, self._spent, say=assignment.progress)
         tools = Tools(assignment, config, spending, self._frozen)
         messages = prompts.opening(
             assignment,

@@ -4,6 +4,7 @@ Only recorded figures count (a reply's cost, a command's duration), never the cl
 run must come to the same decision at the same step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evo_agent.core.agent.stops import LimitsExceeded
@@ -19,14 +20,18 @@ class Spending:
         limits: 0 means no limit; `steps` holds for a round, the others for the run.
         earlier: what earlier rounds of the run used.
         cost: what this round used so far.
+        say: told once when the limit on dollars cannot hold.
     """
 
     limits: LimitsConfig
     earlier: Cost = field(default_factory=Cost)
     cost: Cost = field(default_factory=Cost)
+    say: Callable[[str], None] = field(default=lambda _: None)
 
     def reply(self, reply: Reply) -> None:
         """Count a model call."""
+        if reply.cost.dollars is None and self.limits.dollars and self.cost.dollars is not None:
+            self.say("the model's price is unknown: limits.dollars cannot hold, the others do")
         self.cost += reply.cost
 
     def command(self, result: CommandResult) -> None:

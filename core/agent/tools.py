@@ -109,5 +109,5 @@ def described(action: Action) -> str:
             text = f"recall {query}"
         case Submit(note):
             text = f"submit {note}"
-    line = " ".join(text.split())
+    line = "".join(filter(str.isprintable, " ".join(text.split())))  # no escapes to a terminal
     return line if len(line) <= _DESCRIBED else line[: _DESCRIBED - 1] + "…"

@@ -19,13 +19,13 @@ from typing import Any
 
 from evo_agent.core.config import ModelConfig
 from evo_agent.core.errors import MissingDependencyError
+from evo_agent.core.models import wire
 from evo_agent.core.models.failures import NonsenseError, understand
-from evo_agent.core.types import Cost, Message, Reply, ToolCall, ToolSpec
+from evo_agent.core.types import Message, Reply, ToolSpec
 
 FIRST_WAIT = 1.0  # seconds before the second try; doubles with every further one
 LONGEST_WAIT = 60.0
 _GRACE = 5.0  # seconds that the client's own time-out may be late
-_CHARACTERS_PER_TOKEN = 4  # where a provider does not report usage
 
 _import_lock = threading.Lock()
 
@@ -98,15 +98,16 @@ class LiteLLMModel:
             MissingDependencyError: litellm is not installed.
         """
         litellm = _litellm()
-        request = self._request(messages, tools)
+        request = wire.request(self._config, messages, tools)
         started = time.monotonic()
         for attempt in range(self._config.retries + 1):
             try:
-                reply = _reply(litellm, self._ask(litellm, request), messages)
+                reply = wire.reply(litellm, self._ask(litellm, request), messages)
             except Exception as error:  # noqa: BLE001 - foreign code, raising anything
                 self._wait_or_raise(error, attempt)
             else:
-                return _with_seconds(reply, time.monotonic() - started)
+                seconds = time.monotonic() - started
+                return replace(reply, cost=replace(reply.cost, seconds=seconds))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _ask(self, litellm: ModuleType, request: Mapping[str, Any]) -> Any:
@@ -139,100 +140,3 @@ class LiteLLMModel:
             raise failure.error from error
         wait = failure.wait if failure.wait is not None else FIRST_WAIT * 2**attempt
         self._sleep(min(wait, LONGEST_WAIT))
-
-    def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
-        config = self._config
-        request: dict[str, Any] = {
-            "model": config.name,
-            "messages": [_message(message) for message in messages],
-            "temperature": config.temperature,
-            "max_tokens": config.max_output_tokens,
-            "timeout": config.timeout,
-            "max_retries": 0,  # tried again here, where it is counted
-            "num_retries": 0,
-        }
-        if tools and self.calls_tools:
-            request["tools"] = [_tool(tool) for tool in tools]
-        if config.api_base:
-            request["api_base"] = config.api_base
-            if config.name.startswith("openai/") and not os.environ.get("OPENAI_API_KEY"):
-                request["api_key"] = "none"  # local servers want none, the client insists on one
-        return request
-
-
-def _message(message: Message) -> dict[str, Any]:
-    content = message.content.encode("utf-8", "replace").decode()  # lone surrogates are no JSON
-    shown: dict[str, Any] = {"role": message.role, "content": content}
-    if message.tool_calls:
-        shown["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id:
-        shown["tool_call_id"] = message.tool_call_id
-    return shown
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": dict(tool.parameters),
-    }
-    return {"type": "function", "function": function}
-
-
-def _reply(litellm: ModuleType, response: Any, asked: Sequence[Message]) -> Reply:
-    choices = getattr(response, "choices", None)
-    if not choices or getattr(choices[0], "message", None) is None:
-        raise NonsenseError("the answer holds no choices")
-    message = choices[0].message
-    calls = tuple(_tool_calls(getattr(message, "tool_calls", None) or ()))
-    content = message.content if isinstance(message.content, str) else ""
-    return Reply(
-        content=content,
-        tool_calls=calls,
-        cost=_cost(litellm, response, content, asked),
-        model=str(getattr(response, "model", "") or ""),
-        finish_reason=str(getattr(choices[0], "finish_reason", "") or ""),
-    )
-
-
-def _tool_calls(raw: Sequence[Any]) -> list[ToolCall]:
-    return [
-        ToolCall(
-            str(call.id or f"call-{number}"),
-            str(call.function.name or ""),
-            str(call.function.arguments or ""),
-        )
-        for number, call in enumerate(raw)
-    ]
-
-
-def _cost(litellm: ModuleType, response: Any, content: str, asked: Sequence[Message]) -> Cost:
-    usage = getattr(response, "usage", None)
-    prompt = sum(len(message.content) for message in asked) // _CHARACTERS_PER_TOKEN
-    return Cost(
-        model_calls=1,
-        input_tokens=int(getattr(usage, "prompt_tokens", None) or prompt),
-        output_tokens=int(
-            getattr(usage, "completion_tokens", None) or len(content) // _CHARACTERS_PER_TOKEN
-        ),
-        dollars=_dollars(litellm, response),
-    )
-
-
-def _dollars(litellm: ModuleType, response: Any) -> float | None:
-    try:
-        price = litellm.completion_cost(completion_response=response)
-    except Exception:  # noqa: BLE001 - foreign code; a model without a price is no error
-        return None
-    return float(price) if price else None
-
-
-def _with_seconds(reply: Reply, seconds: float) -> Reply:
-    return replace(reply, cost=replace(reply.cost, seconds=seconds))

@@ -81,7 +81,7 @@ def one_line(text: str) -> str:
         if _SECRET_NAMES.search(name) and len(value) >= 6:  # noqa: PLR2004 - shorter is no key
             text = text.replace(value, "***")
     text = " ".join(_SECRET_SHAPES.sub("***", text).split())
-    text = _PREFIXES.sub("", text) or text
+    text = "".join(filter(str.isprintable, _PREFIXES.sub("", text) or text))
     return text if len(text) <= _LINE else text[: _LINE - 1] + "…"
 
 

@@ -41,6 +41,7 @@ def test_it_reads_edits_runs_and_submits_by_tool_calls(run: Running) -> None:
     assert "     1\tdef add(a, b):\n     2\t    return a - b" in run.told(1)
     assert "<returncode>0</returncode>\n<output>\n5\n" in run.told(3)
     assert any("python3 -c" in line for line in run.notes.lines)
+    assert len([line for line in run.notes.lines if "price is unknown" in line]) == 1
 
 
 def test_it_works_by_text_for_models_without_tools(run: Running) -> None:
@@ -216,11 +217,12 @@ def test_the_task_shows_issue_tests_memory_and_feedback_and_fences_them(run: Run
 
 
 def test_recall_asks_memory_about_this_base_and_not_this_issue(run: Running) -> None:
-    run.server.call("recall", query="wrong sign").call("submit")
+    run.server.call("recall", query="wrong sign").call("submit", note="red \x1b[31m text")
     run.solve()
     (query,) = run.notes.queries
     assert (query.text, query.base, query.issue_id) == ("wrong sign", "base", "t1")
     assert "nothing near enough" in run.told()
+    assert run.notes.lines[-1] == "submit red [31m text"
 
 
 def test_long_output_keeps_head_and_tail_and_says_so(run: Running) -> None:

@@ -127,8 +127,8 @@ def test_waits_double_and_retries_run_out(
     model_server: Any, sleeps: Sleeps, model: LiteLLMModel
 ) -> None:
     for _ in range(3):
-        model_server.fail(503, "overloaded\nfor now")
-    assert "overloaded for now" in failure(model).cause
+        model_server.fail(503, "overloaded\nfor \x1b[31mnow")
+    assert "overloaded for [31mnow" in failure(model).cause
     assert sleeps == [1.0, 2.0]
     assert len(model_server.requests) == 3
 
