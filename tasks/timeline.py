@@ -11,6 +11,7 @@ from evo_agent.core.events import Event
 from evo_agent.core.types import Candidate, Cost, Recalled, TestReport, Verdict
 from evo_agent.tasks.wording import counts
 
+_COMMAND_SHOWN = 160
 _UNTOLD = (  # bookkeeping: in the log for resuming, of no interest to a reader
     "read-call", "read-result", "snapshot-call", "snapshot-result", "diff-call", "diff-result",
     "restore-call", "restore-result", "write-result", "recall-call", "verify-call",
@@ -131,11 +132,13 @@ def _command(event: Event, asked: Asked, at: float) -> Entry:
     detail = "killed for time" if value.get("timed_out") else f"exit {code}"
     detail += f", {float(value.get('duration', 0)):.1f} s"
     detail += ", output cut" if value.get("truncated") else ""
+    title = command if len(command) <= _COMMAND_SHOWN else f"{command[:_COMMAND_SHOWN]}…"
+    output = str(value["output"])
     return Entry(
         "command",
         at,
-        command,
-        str(value["output"]),
+        title,
+        output if title == command else f"$ {command}\n{output}",
         detail,
         bad=code != 0,
         repeated=_repeated(event),
