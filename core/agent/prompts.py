@@ -16,6 +16,7 @@ _ISSUE = 20_000  # characters
 _EXCERPT = 4_000
 _RECORD = 3_000
 _RECORDS_SHOWN = 8
+_ID = 12  # characters of a record's id
 _FULL = 60_000  # tokens of context from which the above are shown in full
 
 
@@ -60,6 +61,11 @@ def shown_records(records: tuple[Recalled, ...], share: float = 1.0) -> str:
     if not records:
         return "Memory holds nothing near enough."
     return "\n\n".join(_record(record, int(_RECORD * share)) for record in records[:_RECORDS_SHOWN])
+
+
+def short(record_id: str) -> str:
+    """A record's id as a model is shown it: long enough to be its own, short enough to copy."""
+    return record_id[:_ID]
 
 
 def _task(assignment: Assignment, share: float, frozen: FrozenTest | None) -> str:
@@ -112,12 +118,12 @@ def _before(report: TestReport | None, limit: int) -> str:
 
 
 def _record(record: Recalled, limit: int) -> str:
-    head = f"[{record.id}] {record.kind}, {record.state}, trust: {record.trust}"
+    head = f"[{short(record.id)}] {record.kind}, {record.state}, trust: {record.trust}"
     why = f"why: {record.why}" if record.why else ""
     body = f"{record.title}\n{shortened(record.text, limit)}"
     if record.diff and record.diff not in record.text:
         body += f"\n{shortened(record.diff, limit)}"
-    return "\n".join(filter(None, (head, why, fenced(body, f"memory {record.id}"))))
+    return "\n".join(filter(None, (head, why, fenced(body, f"memory {short(record.id)}"))))
 
 
 def _diagnosis(number: int, diagnosis: Diagnosis, limit: int) -> str:

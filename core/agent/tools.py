@@ -45,6 +45,7 @@ class Tools:
         self._assignment = assignment
         self._config = config
         self._spending = spending
+        self._shown = [record.id for record in assignment.recalled]
         self.frozen = frozen
 
     def perform(self, action: Action) -> str:
@@ -72,7 +73,7 @@ class Tools:
                 return told
             case Submit(note, cited):
                 self._must_be_acceptable()
-                raise Submitted(note, cited)
+                raise Submitted(note, self._really_shown(cited))
 
     def _bash(self, command: str) -> str:
         result = self._assignment.sandbox.exec(command, timeout=self._config.sandbox.timeout)
@@ -88,7 +89,14 @@ class Tools:
     def _recall(self, text: str) -> str:
         task = self._assignment.task
         query = Query(text, base=task.base, issue_id=task.id, limit=self._config.memory.limit)
-        return prompts.shown_records(self._assignment.memory.recall(query))
+        found = self._assignment.memory.recall(query)
+        self._shown += [record.id for record in found]
+        return prompts.shown_records(found)
+
+    def _really_shown(self, cited: tuple[str, ...]) -> tuple[str, ...]:
+        """Full ids of the cited records that the model was shown; others earn no credit."""
+        named = [prompts.short(record.strip("[] ")) for record in cited]
+        return tuple(dict.fromkeys(i for n in named for i in self._shown if prompts.short(i) == n))
 
     def _must_be_acceptable(self) -> None:
         """See that the host takes the tree as a patch, while the model can still mend it."""

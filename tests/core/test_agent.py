@@ -30,11 +30,12 @@ def test_it_reads_edits_runs_and_submits_by_tool_calls(run: Running) -> None:
     run.server.call("edit", command="view", path="calc.py", lines=[1, 2])
     run.server.call("edit", **FIX)
     run.server.call("bash", command="python3 -c 'import calc; print(calc.add(2, 3))'")
-    run.server.call("submit", note="The sign was wrong.", cited=["r1"])
-    candidate = run.solve()
+    known = Recalled("0123456789abcdef" * 4, "skill", 1.0, "signs", "look at signs")
+    run.server.call("submit", note="The sign was wrong.", cited=["[0123456789ab]", "made-up"])
+    candidate = run.solve(recalled=(known,))
     assert candidate.stopped == "submitted"
     assert candidate.note == "The sign was wrong."
-    assert candidate.cited == ("r1",)
+    assert candidate.cited == (known.id,)
     assert "-    return a - b\n+    return a + b\n" in candidate.patch
     assert candidate.patch.count("diff --git") == 1
     assert (candidate.cost.model_calls, candidate.cost.commands) == (4, 1)
@@ -57,7 +58,7 @@ def test_it_works_by_text_for_models_without_tools(run: Running) -> None:
     run.server.say("```submit\nThe sign.\ncited: r9, r8\n```")
     candidate = run.by_text().solve()
     assert candidate.stopped == "submitted"
-    assert (candidate.note, candidate.cited) == ("The sign.", ("r9", "r8"))
+    assert (candidate.note, candidate.cited) == ("The sign.", ("r9",))
     assert "+    return a + b" in candidate.patch
     assert "note.txt" not in candidate.patch
     assert "[r9]" in run.told(2)
