@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ACTION_WIDTH = 100
 _RECALLED_SHOWN = 3
+_TO_BE_SEEN = ("not limited", "warning", "memory:")  # progress that must not scroll away
 _GISTS = {
     "recall": ": what does memory know of this?",
     "plan": ": what fails, before anything is changed?",
@@ -120,7 +121,7 @@ def _on_write(tally: Tally, data: Mapping[str, Any]) -> str:
 
 def _on_progress(tally: Tally, data: Mapping[str, Any]) -> str:
     tally.last = str(data.get("text", ""))
-    return ""
+    return f"  {tally.last}" if tally.last.startswith(_TO_BE_SEEN) else ""
 
 
 def _on_recall(tally: Tally, data: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evo_agent.core.config import Config, cache_folder, data_folder, load_config
 from evo_agent.core.errors import EvoError
+from evo_agent.core.types import SandboxSpec
 
 OK, NOTE, MISSING = "ok", "note", "missing"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -121,6 +122,8 @@ def _sandboxes() -> Iterator[Finding]:
         level = OK if status.usable else NOTE
         remedy = "" if status.usable else status.remedy
         yield Finding(f"sandbox {status.name}", level, status.detail, remedy)
+        if status.usable and status.name == "bubblewrap":
+            yield _limits()
     if not any(status.usable for status in found):
         yield Finding(
             "sandbox",
@@ -128,6 +131,25 @@ def _sandboxes() -> Iterator[Finding]:
             "no isolating sandbox works here",
             "sudo apt-get install bubblewrap (or docker.io, and start its engine)",
         )
+
+
+def _limits() -> Finding:
+    """Which limits bubblewrap cannot enforce here, seen on one that is really started."""
+    from evo_agent.sandboxes.select import open_sandbox  # noqa: PLC0415
+
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="evo-doctor-") as folder,
+            open_sandbox(SandboxSpec(workspace=Path(folder)), None, "bubblewrap") as sandbox,
+        ):
+            loose = sandbox.not_limited
+    except EvoError as error:
+        return Finding("limits in bubblewrap", NOTE, error.cause, error.remedy)
+    if loose:
+        detail = f"not limited: {', '.join(loose)}"
+        remedy = "use docker where that matters (bubblewrap needs a writable cgroup for it)"
+        return Finding("limits in bubblewrap", NOTE, detail, remedy)
+    return Finding("limits in bubblewrap", OK, "memory, cpus and processes are limited")
 
 
 def _user_namespaces() -> Iterator[Finding]:

@@ -71,6 +71,13 @@ def test_off_a_terminal_milestones_are_plain_lines(
     assert any(line.startswith("  recalls: lcm recurses") for line in lines)
 
 
+def test_what_is_not_limited_is_said_aloud(capsys: pytest.CaptureFixture[str]):
+    with watch() as observe:
+        observe(Event(0, "", "progress", {"text": "not limited here: memory"}))
+        observe(Event(1, "", "progress", {"text": "looks around"}))
+    assert capsys.readouterr().err == "  not limited here: memory\n"
+
+
 def test_quiet_says_nothing(events: list[Event], capsys: pytest.CaptureFixture[str]):
     with watch(quiet=True) as observe:
         for event in events:

@@ -107,6 +107,7 @@ def test_the_command_passes_here_and_fails_where_fix_cannot_run(tmp_path: Path):
     good = _doctor(tmp_path)
     assert good.returncode == 0, good.stdout
     assert "✓ git: git version" in good.stdout
+    assert "limits in bubblewrap: " in good.stdout
     (tmp_path / "file").write_text("")
     bad = _doctor(tmp_path, EVO_MEMORY_PATH=str(tmp_path / "file" / "m"))
     assert bad.returncode == 1
