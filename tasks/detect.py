@@ -141,7 +141,7 @@ def _take_package(tree: Path, plan: _Plan) -> None:
         plan.editable = True
         suffix = f"[{','.join(names)}]" if names else ""
         declared = next(
-            n for n in ("pyproject.toml", "setup.py", "setup.cfg") if (tree / n).exists()
+            n for n in ("pyproject.toml", "setup.py", "setup.cfg") if manifests.exists(tree, n)
         )
         plan.take(f"{declared}{suffix}", (f"-e .{suffix}",))
         plan.inputs.update(_some(tree, _COMPILED, 2000))
@@ -170,7 +170,9 @@ def _take_requirements(tree: Path, plan: _Plan) -> None:
     files = manifests.requirement_files(tree)
     for name in files:
         plan.take(name, (f"-r{name}",))
-        plan.inputs.update(n for n in manifests.included_files(tree, name) if (tree / n).is_file())
+        plan.inputs.update(
+            n for n in manifests.included_files(tree, name) if manifests.exists(tree, n)
+        )
     pipfile = toml(tree, "Pipfile")
     found = tuple(
         name + version
@@ -198,7 +200,7 @@ def _commands(tree: Path, plan: _Plan) -> tuple[str, ...]:
     if not plan.arguments:
         return ()
     pip = "python -m pip install --disable-pip-version-check"
-    if (tree / "uv.lock").is_file() and table(toml(tree, "pyproject.toml"), "project"):
+    if manifests.exists(tree, "uv.lock") and table(toml(tree, "pyproject.toml"), "project"):
         return _uv_commands(tree, pip)
     # PEP 517 for setup.py too: `setup.py develop` would need its egg-info in every workspace.
     flags = " --use-pep517" if plan.editable else ""
@@ -240,14 +242,14 @@ def _setup_cfg(tree: Path) -> bool:
 
 def _refuse_conda(tree: Path) -> None:
     for name in ("environment.yml", "environment.yaml"):
-        if (tree / name).is_file():
+        if manifests.exists(tree, name):
             raise EnvironmentBuildError(
                 f"{name}: conda environments are not supported", _SETUP_REMEDY
             )
 
 
 def _present(tree: Path, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if (tree / name).is_file())
+    return tuple(name for name in names if manifests.exists(tree, name))
 
 
 def _some(tree: Path, suffixes: tuple[str, ...], most: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from evo_agent.core.config import Config, cache_folder
 from evo_agent.core.types import ENVIRONMENT_ROOT, Mount, SandboxLimits, SandboxSpec
+from evo_agent.tasks import manifests
 from evo_agent.tasks.building import Build, is_built, locked
 from evo_agent.tasks.carried import carry
 from evo_agent.tasks.detect import Project
@@ -163,7 +164,7 @@ def _key(project: Project, interpreter: Interpreter, tree: Path, image: str | No
     facts = [RECIPE, project.setup, interpreter.identity, image]
     digest.update(json.dumps(facts).encode())
     for name in project.inputs:
-        path = tree / name
-        if path.is_file() and path.resolve().is_relative_to(tree.resolve()):
-            digest.update(json.dumps([name, path.stat().st_size]).encode() + path.read_bytes())
+        if manifests.exists(tree, name):
+            content = (tree / name).read_bytes()
+            digest.update(json.dumps([name, len(content)]).encode() + content)
     return digest.hexdigest()[:24]

@@ -1,10 +1,11 @@
 """Fresh runs: every run of tests gets a new copy of a tree and a new sandbox."""
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evo_agent.core.config import Config
@@ -12,6 +13,7 @@ from evo_agent.core.protocols import Recorder, Sandbox, TestRunner
 from evo_agent.core.types import Outcome, TestReport
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.tasks.environment import Environment
+from evo_agent.tasks.testing import PytestRunner
 
 NAMES_LOGGED = 50
 
@@ -35,6 +37,13 @@ class Fresh:
     scratch: Path
     recorder: Recorder | None = None
     progress: Callable[[str], None] = field(default=lambda _: None)
+
+    def without(self, tests: Sequence[str]) -> "Fresh":
+        """The same, leaving tests out of every run, where the runner can."""
+        if not tests or not isinstance(self.runner, PytestRunner):
+            return self
+        options = " ".join(f"--deselect={shlex.quote(test)}" for test in tests)
+        return replace(self, runner=replace(self.runner, arguments=options))
 
     @contextmanager
     def sandbox(self, tree: Path, repeat: int) -> Iterator[Sandbox]:

@@ -38,15 +38,23 @@ _PLUGIN_KEYS = {
 }
 
 
-def text(tree: Path, name: str) -> str:
-    """A file of the tree as text; empty when it is missing, too large or outside."""
+def exists(tree: Path, name: str) -> bool:
+    """Whether the tree holds a file of this name; what links lead to outside does not count."""
     path = tree / name
     try:
-        if not path.resolve().is_relative_to(tree.resolve()) or not path.is_file():
-            return ""
-        with path.open("rb") as file:
+        return path.is_file() and path.resolve().is_relative_to(tree.resolve())
+    except (OSError, RuntimeError):  # a ring of links
+        return False
+
+
+def text(tree: Path, name: str) -> str:
+    """A file of the tree as text; empty when it is missing, too large or outside."""
+    if not exists(tree, name):
+        return ""
+    try:
+        with (tree / name).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except (OSError, RuntimeError):
+    except OSError:
         return ""
     return data.decode("utf-8", "replace") if len(data) <= MAX_BYTES else ""
 

@@ -6,6 +6,7 @@ and fails with the patch in every repeat; one that fails in some repeats only is
 """
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -67,36 +68,46 @@ class Comparison:
     seconds: float
     repeats: int
     _after: dict[tuple[int, Batch], TestReport] = field(default_factory=dict)
-    _skipped: int = 0
+    _endless: int = 0
+    _late: int = 0
     _hung: bool = False
 
     def compare(self, batches: Sequence[Batch], judged: Sequence[str]) -> Regressions:
         """Run the batches, and compare all tests but the judged ones."""
         start = time.monotonic()
         done: Sequence[Batch] = batches
+        left = 0
         for repeat in range(self.repeats):
             until = start + self.seconds * (repeat + 1) / self.repeats
             done = self._repeat(repeat, done, until)
+            left = max(left, self._late)
             if self._hung:
                 break
-        return self._found(done, judged, len(batches) - len(done))
+        return self._found(done, judged, left)
 
     def _repeat(self, repeat: int, batches: Sequence[Batch], until: float) -> list[Batch]:
         """One repeat; gives the batches that were run in both trees."""
         done: list[Batch] = []
+        queue = deque(batches)
         with _Pair(self, repeat) as pair:
-            for batch in batches:
+            while queue and not self._hung:
                 left = until - time.monotonic()
-                if left <= 0 or self._hung:
+                if left <= 0:
                     break
-                before = pair.at_base(batch, left)
+                batch = queue.popleft()
+                several = batch is not None and len(batch) > 1
+                before = pair.at_base(batch, left / 2 if several else left)
                 if before.timed_out:
+                    # One test that hangs at base must not cost the others: file by file, last.
+                    queue.extend((path,) for path in batch or () if several)
+                    self._endless += not several
                     continue
                 allowed = before.duration * HANG_FACTOR + HANG_SECONDS
                 after = pair.run(self.patched, batch, allowed, "regressions with the patch")
                 self._after[repeat, batch] = after
                 self._hung = after.timed_out
                 done.append(batch)
+        self._late = len(queue)
         return done
 
     def _found(self, done: Sequence[Batch], judged: Sequence[str], left: int) -> Regressions:
@@ -117,9 +128,11 @@ class Comparison:
         )
 
     def _left_out(self, left: int) -> str:
-        if not left or self._hung:
+        if self._hung:
             return ""
-        return f"{left} batches of tests did not fit into {self.seconds:.0f} s (verify.seconds)"
+        late = f"{left} batches of tests did not fit into {self.seconds:.0f} s (verify.seconds)"
+        endless = f"{self._endless} test files do not end at base"
+        return "; ".join(([late] if left else []) + ([endless] if self._endless else []))
 
     def _steady(self, repeats: Sequence[int], batches: Sequence[Batch]) -> set[str]:
         """Tests that passed at base in every repeat; others prove nothing about the patch."""

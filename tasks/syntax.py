@@ -1,4 +1,4 @@
-"""Whether changed Python files compile, asked of the project's own interpreter."""
+"""Whether changed Python files compile: evo's own Python finds suspects, the project's decides."""
 
 import ast
 import shlex
@@ -21,29 +21,37 @@ for path in sys.argv[1:]:
 """
 
 
-def syntax_error(sandbox: Sandbox, python: str, base: Path, changed: Sequence[str]) -> str:
-    """The first syntax error that a change brings, as one line; empty when there is none.
+def unparsed(base: Path, patched: Path, changed: Sequence[str]) -> tuple[str, ...]:
+    """Changed Python files that evo's own Python cannot parse, though it could at base.
 
     Args:
-        sandbox: shows the patched tree, which nothing has run in.
-        python: the interpreter there.
-        base: the tree at base; files that do not parse there (test data) are left out.
+        base: the tree at base; files that do not parse there are test data.
+        patched: the tree with the patch, which no sandbox has had.
         changed: paths that the patch touches.
     """
-    files = [path for path in changed if path.endswith(".py") and _parses(base / path)]
-    if not files:
-        return ""
-    present = " ".join(map(shlex.quote, files))
-    done = sandbox.exec(
-        f'for f in {present}; do [ -f "$f" ] && printf "%s\\0" "$f"; done | '
-        f"xargs -0 -r {python} -I -c {shlex.quote(_CHECK)}"
+    return tuple(
+        path
+        for path in changed
+        if path.endswith(".py") and _parses(base / path) and not _parses(patched / path)
     )
+
+
+def syntax_error(sandbox: Sandbox, python: str, suspects: Sequence[str]) -> str:
+    """The first syntax error, as one line; empty when the project's Python compiles them all.
+
+    Args:
+        sandbox: shows the patched tree; nothing has run in it.
+        python: the interpreter there, which may be newer than evo's.
+        suspects: files to compile.
+    """
+    files = " ".join(map(shlex.quote, suspects))
+    done = sandbox.exec(f"{python} -I -c {shlex.quote(_CHECK)} {files}")
     lines = done.output.strip().splitlines()
     return f"syntax error in {lines[-1]}" if done.exit_code and lines else ""
 
 
 def _parses(path: Path) -> bool:
-    """Whether a file at base parses, or is not there yet."""
+    """Whether a file parses, or is not there."""
     if not path.is_file() or path.is_symlink():
         return True
     try:

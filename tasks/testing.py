@@ -114,10 +114,10 @@ class PytestRunner:
                 "name commands that install it in sandbox.setup, or a command in sandbox.test",
             )
         files = tuple(dict.fromkeys(test.split("::")[0] for test in asked))
-        cases = _cases(sandbox, report)
-        ids = [node_id(case, files) for case in cases or ()]
-        outcomes, messages = _outcomes(ids, cases or ())
-        if cases is None or done.timed_out or done.exit_code not in _TESTS_RAN:
+        found = _cases(sandbox, report)
+        cases = [case for case in found or () if case.name]  # a run cut short leaves one without
+        outcomes, messages = _outcomes([node_id(case, files) for case in cases], cases)
+        if found is None or done.timed_out or done.exit_code not in _TESTS_RAN:
             _fill(asked or (self.command(),), Outcome.ERROR, done, outcomes, messages)
         else:  # a file without tests is no error, a test that is not in the report is
             nodes = [test for test in asked if "::" in test]

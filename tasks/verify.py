@@ -43,10 +43,8 @@ from evo_agent.tasks.reasons import (
     still_failing,
 )
 from evo_agent.tasks.regressions import BaseReports, Batch, Comparison, batches
-from evo_agent.tasks.syntax import syntax_error
+from evo_agent.tasks.syntax import syntax_error, unparsed
 from evo_agent.tasks.testing import make_runner
-
-MIN_JUDGED_SECONDS = 60.0  # for one run of the judged tests; sandbox.timeout raises it
 
 
 @dataclass
@@ -55,7 +53,7 @@ class _Base:
 
     workspace: Workspace
     graph: ImportGraph
-    reports: BaseReports = field(default_factory=dict)
+    reports: dict[tuple[str, ...], BaseReports] = field(default_factory=dict)
     before: dict[tuple[object, ...], TestReport] = field(default_factory=dict)
 
 
@@ -85,7 +83,6 @@ class FreshVerifier:
         self._project, self._config, self._scratch = project, config, scratch
         self._fresh = Fresh(environment, runner, config, scratch, recorder, progress)
         self._bases: dict[tuple[Path, str], _Base] = {}
-        self._judged_seconds = max(MIN_JUDGED_SECONDS, config.sandbox.timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -166,10 +163,9 @@ class FreshVerifier:
         return paths
 
     def _run(self, base: _Base, before_tree: Path, patched: Path, trial: Trial) -> Verdict:
-        python = self._fresh.environment.python
         if self._project.language == "python":
-            with self._fresh.sandbox(patched, 0) as sandbox:
-                wrong = syntax_error(sandbox, python, base.workspace.folder, trial.changed)
+            suspects = unparsed(base.workspace.folder, patched, trial.changed)
+            wrong = self._syntax_error(patched, suspects) if suspects else ""
             if wrong:
                 return rejected(DiagnosisKind.SYNTAX_ERROR, wrong, trial)
         if trial.judged:
@@ -177,6 +173,10 @@ class FreshVerifier:
             if verdict is not None:
                 return verdict
         return self._regressions(base, patched, trial)
+
+    def _syntax_error(self, patched: Path, suspects: Sequence[str]) -> str:
+        with self._fresh.sandbox(patched, 0) as sandbox:
+            return syntax_error(sandbox, self._fresh.environment.python, suspects)
 
     def _judged_tests(
         self, base: _Base, before_tree: Path, patched: Path, trial: Trial
@@ -222,7 +222,7 @@ class FreshVerifier:
                     report = self._fresh.run(
                         sandbox,
                         trial.judged,
-                        timeout=self._judged_seconds,
+                        timeout=self._config.sandbox.timeout,
                         when=when,
                         repeat=repeat,
                     )
@@ -238,10 +238,10 @@ class FreshVerifier:
         if self._project.runner == "pytest":
             order = batches(import_graph(patched), trial.changed)
         found = Comparison(
-            self._fresh,
+            self._fresh.without(trial.judged),
             base.workspace.folder,
             patched,
-            base.reports,
+            base.reports.setdefault(trial.judged, {}),
             self._config.verify.seconds,
             max(1, self._config.verify.repeats),
         ).compare(order, trial.judged)
