@@ -1,5 +1,6 @@
 """`evo runs`: what was recorded; look at it, go on with it, do it again."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -67,8 +68,16 @@ def open_(
     else:
         output.line(str(page))
     if not (print_only or as_json):
-        typer.launch(page.as_uri())
+        _launch(page)
     return 0
+
+
+def _launch(page: Path) -> None:
+    """Open a page in the person's browser, where there is a screen to show it."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        typer.launch(page.as_uri())
+    else:
+        output.note("no display here: open that file in a browser")
 
 
 @app.command()
