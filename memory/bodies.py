@@ -169,7 +169,8 @@ def body_from_json(kind: Kind, data: Mapping[str, Any]) -> Body:
 
 
 def _filled(item: Body | FileChange | Hunk) -> dict[str, Any]:
-    required = _required(type(item))
+    of: type = type(item)
+    required = _required(of)
     values = ((name, getattr(item, name)) for name in item.__dataclass_fields__)
     return {name: value for name, value in values if value not in _EMPTY or name in required}
 

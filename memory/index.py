@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -29,17 +30,19 @@ from evo_agent.memory.schema import translated
 OVER_FETCH = 8  # neighbours asked for, per neighbour wanted, under a mask
 LEAST_FETCHED = 200
 _HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 400, "max_neighbors": 32}
+_BLOCK = 1 << 20
 _openings = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
 class _Current:
-    """What current.json says: the store's folder, and the generation that it holds."""
+    """What current.json says: the store's folder, the generation it holds, its fingerprint."""
 
     store: str = ""
     epoch: str = ""
     number: int = 0
     last: str = ""
+    files: str = ""
 
 
 class ChromaIndex:
@@ -122,7 +125,8 @@ class ChromaIndex:
         while batch := self._journal.after(current.number, BATCH):
             self._store(batch)
             last = batch[-1]
-            current = _Current(current.store, wanted.epoch, last.number, last.record.id)
+            files = fingerprint(self._folder / current.store)
+            current = _Current(current.store, wanted.epoch, last.number, last.record.id, files)
             self._write_current(current)
             if progress is not None:
                 progress(last.number - first, max(wanted.number, last.number) - first)
@@ -132,7 +136,9 @@ class ChromaIndex:
         """Whether the store belongs to this journal, and to this past of it."""
         if current.epoch != wanted.epoch or not (self._folder / current.store).is_dir():
             return False
-        return current.number == 0 or self._journal.holds(current.number, current.last)
+        if current.number and not self._journal.holds(current.number, current.last):
+            return False
+        return current == self._seen or fingerprint(self._folder / current.store) == current.files
 
     def _store(self, batch: Sequence[Stored]) -> None:
         vectors = self._embedder.embed([document(stored.record).embedded for stored in batch])
@@ -200,6 +206,22 @@ class ChromaIndex:
 def collection_prefix(embedder: str) -> str:
     """An embedder's name as Chroma takes it: 3 to 512 of a-zA-Z0-9._-."""
     return "evo-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in embedder)[:200]
+
+
+def fingerprint(store: Path) -> str:
+    """Checksum of the graphs that Chroma has on the disk.
+
+    It maps these files unchecked: damaged, they end the process (segmentation fault, 1.5.9). A
+    folder without metadata is not read but made anew, and its bytes mean nothing.
+    """
+    total = 0
+    for metadata in sorted(store.glob("*/index_metadata.pickle")):
+        for file in sorted(metadata.parent.iterdir()):
+            with file.open("rb") as data:
+                while block := data.read(_BLOCK):
+                    total = zlib.crc32(block, total)
+            total = zlib.crc32(file.name.encode(), total)
+    return f"{total:08x}"
 
 
 def _ranked(

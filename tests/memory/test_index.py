@@ -141,18 +141,33 @@ def _claims_another_past(store: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [shutil.rmtree, _noise, _truncated, _without_vectors, _claims_another_past]
 )
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_a_damaged_index_is_built_anew_with_the_same_answers(
-    tmp_path: Path, journal: Journal, damage: Callable[[Path], None]
+    tmp_path: Path, journal: Journal, damage: Callable[[Path], None], *, large: bool
 ):
+    if large:  # beyond 1,000 vectors Chroma writes its graph to the disk, and maps it unchecked
+        journal.write("more", [added(record(number)) for number in range(COUNT, 1_700)])
     first = ChromaIndex(tmp_path / "index", journal, Lexical())
     expected = nearest(first, everything(journal))
     first.close()
     (store,) = (tmp_path / "index").glob("chroma-*")
+    assert large == bool(list(store.glob("*/index_metadata.pickle")))
     damage(store)
     second = ChromaIndex(tmp_path / "index", journal, Lexical())
     assert nearest(second, everything(journal)) == expected == exact(journal, everything(journal))
     second.close()
     assert len(list((tmp_path / "index").glob("chroma-*"))) == 1
+
+
+def test_a_sound_large_index_is_not_built_anew(tmp_path: Path, journal: Journal):
+    journal.write("more", [added(record(number)) for number in range(COUNT, 1_700)])
+    stores = set()
+    for _ in range(3):
+        opened = ChromaIndex(tmp_path / "index", journal, Lexical())
+        nearest(opened, everything(journal))
+        opened.close()
+        stores |= set((tmp_path / "index").glob("chroma-*"))
+    assert len(stores) == 1
 
 
 def test_an_index_of_another_journal_is_not_used(tmp_path: Path, index: ChromaIndex):
