@@ -29,7 +29,12 @@ from evo_agent.memory.schema import translated
 
 OVER_FETCH = 8  # neighbours asked for, per neighbour wanted, under a mask
 LEAST_FETCHED = 200
-_HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 400, "max_neighbors": 32}
+_HNSW: dict[str, str | int] = {
+    "space": "cosine",
+    "ef_construction": 200,
+    "ef_search": 400,
+    "max_neighbors": 32,
+}
 _BLOCK = 1 << 20
 _openings = itertools.count()
 

@@ -14,7 +14,7 @@ import pytest
 from evo_agent.memory.bodies import Episode, Insight
 from evo_agent.memory.dense import ExactIndex
 from evo_agent.memory.embed import Lexical
-from evo_agent.memory.index import ChromaIndex
+from evo_agent.memory.index import _HNSW, ChromaIndex
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import Record, Scope, make
 from evo_agent.memory.rows import Change, added
@@ -141,12 +141,18 @@ def _claims_another_past(store: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [shutil.rmtree, _noise, _truncated, _without_vectors, _claims_another_past]
 )
+# From so many vectors on Chroma writes its graph to the disk, and maps it unchecked.
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_a_damaged_index_is_built_anew_with_the_same_answers(
-    tmp_path: Path, journal: Journal, damage: Callable[[Path], None], *, large: bool
+    tmp_path: Path,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None],
+    *,
+    large: bool,
 ):
-    if large:  # beyond 1,000 vectors Chroma writes its graph to the disk, and maps it unchecked
-        journal.write("more", [added(record(number)) for number in range(COUNT, 1_700)])
+    if large:
+        monkeypatch.setitem(_HNSW, "sync_threshold", 100)
     first = ChromaIndex(tmp_path / "index", journal, Lexical())
     expected = nearest(first, everything(journal))
     first.close()
@@ -159,8 +165,10 @@ def test_a_damaged_index_is_built_anew_with_the_same_answers(
     assert len(list((tmp_path / "index").glob("chroma-*"))) == 1
 
 
-def test_a_sound_large_index_is_not_built_anew(tmp_path: Path, journal: Journal):
-    journal.write("more", [added(record(number)) for number in range(COUNT, 1_700)])
+def test_a_sound_large_index_is_not_built_anew(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(_HNSW, "sync_threshold", 100)
     stores = set()
     for _ in range(3):
         opened = ChromaIndex(tmp_path / "index", journal, Lexical())
