@@ -1,6 +1,5 @@
 """Fresh runs: every run of tests gets a new copy of a tree and a new sandbox."""
 
-import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +41,7 @@ class Fresh:
         """The same, leaving tests out of every run, where the runner can."""
         if not tests or not isinstance(self.runner, PytestRunner):
             return self
-        options = " ".join(f"--deselect={shlex.quote(test)}" for test in tests)
-        return replace(self, runner=replace(self.runner, arguments=options))
+        return replace(self, runner=replace(self.runner, without=tuple(tests)))
 
     @contextmanager
     def sandbox(self, tree: Path, repeat: int) -> Iterator[Sandbox]:

@@ -5,6 +5,7 @@ report is the same twice (seed 0 while solving) and the verifier can still vary 
 repeat to the next; see tasks.verify.
 """
 
+import json
 import shlex
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ _TESTS_RAN = (0, 1, 5)  # pytest's: passed, some failed, none collected
 # pytest's place. This imports pytest without the root, then goes on as `-m` does. Where the
 # root is pytest's own (or a dependency's) repository, it is imported from there after all.
 _LAUNCHER = """
-import os, sys
+import json, os, sys
 root, kept = os.getcwd(), [p for p in sys.path if p]
 sys.path[:] = [p for p in kept if p != root and not p.startswith(root + os.sep)]
 try:
@@ -42,7 +43,15 @@ except ImportError:
         sys.exit(97)
 sys.path[:] = [root, *kept]
 sys.argv[0] = "pytest"
-sys.exit(pytest.main())
+without = json.loads(os.environ.pop("EVO_WITHOUT", "[]"))
+class Without:  # --deselect goes by prefix: it would leave out test_ab with test_a
+    def pytest_collection_modifyitems(self, config, items):
+        def out(item):
+            name = item.nodeid
+            return any(name == t or name.startswith((t + "[", t + "::")) for t in without)
+        config.hook.pytest_deselected(items=[item for item in items if out(item)])
+        items[:] = [item for item in items if not out(item)]
+sys.exit(pytest.main(plugins=[Without()] if without else []))
 """
 
 _OPTIONS = (
@@ -56,11 +65,11 @@ class PytestRunner:
 
     Attributes:
         python: the interpreter inside the sandbox that has pytest.
-        arguments: further arguments for every run, already quoted.
+        without: ids that are left out of every run.
     """
 
     python: str = "python3"
-    arguments: str = ""
+    without: tuple[str, ...] = ()
 
     def command(self, tests: Sequence[str] | None = None) -> str:
         """The command a person would type."""
@@ -99,7 +108,8 @@ class PytestRunner:
         return tuple([line for line in lines if "::" in line and ".py" in line] + broken)
 
     def _launch(self) -> str:
-        return f"{self.python} -c {shlex.quote(_LAUNCHER)} {self.arguments}".rstrip()
+        without = f"EVO_WITHOUT={shlex.quote(json.dumps(self.without))} " if self.without else ""
+        return f"{without}{self.python} -c {shlex.quote(_LAUNCHER)}"
 
     def _once(self, sandbox: Sandbox, asked: tuple[str, ...], timeout: float) -> TestReport:
         report = f"/tmp/{uuid.uuid4().hex}.xml"  # noqa: S108 - the sandbox's own /tmp

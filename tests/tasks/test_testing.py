@@ -178,6 +178,13 @@ def test_the_projects_own_options_do_not_end_the_run_early(opened: Opener):
 
 
 @pytest.mark.bubblewrap
+def test_tests_are_left_out_by_name_and_not_by_prefix(opened: Opener):
+    files = {"test_a.py": "def test_a(): assert 0\ndef test_ab(): pass\n"}
+    runner = PytestRunner(PYTEST.python, without=("test_a.py::test_a",))
+    assert runner.run(opened(files)).outcomes == {"test_a.py::test_ab": Outcome.PASSED}
+
+
+@pytest.mark.bubblewrap
 def test_tests_leave_no_caches_in_the_tree(opened: Opener):
     sandbox = opened(SUITE)
     PYTEST.run(sandbox)
