@@ -55,6 +55,7 @@ class DockerSandbox(ShellSandbox):
         return tuple(name for name, fact in needs.items() if facts.get(fact) is False)
 
     def _connect(self) -> FrameChannel:
+        self._engine = engines.find(self._engine.name)
         api = self._engine.client.api
         try:
             made = api.create_container(**self._request())
@@ -79,7 +80,7 @@ class DockerSandbox(ShellSandbox):
     def _remove(self) -> None:
         """Remove the container now, even if auto-removal would."""
         container, self._container = self._container, ""
-        if container:
+        if container and self._engine.listens():
             with contextlib.suppress(Exception):  # gone already, or its engine is
                 self._engine.client.api.remove_container(container, force=True)
 

@@ -2,6 +2,7 @@
 #
 # Requests arrive on stdin as NUL-terminated fields; answers leave on stdout:
 #   run  NONCE COMMAND          NONCE"B\n", the command's output, NONCE"E"STATUS"\n"
+#   long NONCE SIZE             the same, the command being SIZE raw bytes after the request
 #   put  NONCE SIZE COMMAND     the same, with SIZE raw bytes after the request as stdin
 #   kill NONCE                  everything in the sandbox dies, then NONCE"E124\n"
 # The nonce is new for every request and in no command's arguments or environment, so what a
@@ -32,13 +33,11 @@ attach() { # a new pipe and its relay
 }
 
 detach() { # what still writes to the old pipe writes into nothing from here on
-  exec {pipe}>&-
-  (
-    exec 3<>"/proc/$relay/fd/0" && exec 0<"/proc/self/fd/3" 3>&- &&
-      kill -9 "$relay" && exec cat >/dev/null
-    kill -9 "$relay"
-  ) 2>/dev/null &
+  exec {drain}<"/proc/self/fd/$pipe" {pipe}>&-
+  kill -9 "$relay" 2>/dev/null
   wait "$relay"
+  cat <&"$drain" >/dev/null 2>&1 {drain}<&- &
+  exec {drain}<&-
   relay=''
 }
 
@@ -80,7 +79,7 @@ field() { # one field into REPLY; looks after the last command once a second
 
 run() {
   (
-    if [ ${#1} -gt 100000 ]; then # more than one argument of execve may hold (128 KiB)
+    if [ ${#1} -gt 30000 ]; then # in bytes, more than one argument of execve may hold (128 KiB)
       bash <(printf '%s' "$1") </dev/null >&"$pipe" 2>&1 {pipe}>&-
     else
       bash -c "$1" </dev/null >&"$pipe" 2>&1 {pipe}>&-
@@ -118,6 +117,13 @@ while field; do
     run)
       field; new=$REPLY
       field
+      begin "$new"
+      run "$REPLY"
+      ;;
+    long) # `read` takes a pipe byte by byte
+      field; new=$REPLY
+      field
+      REPLY=$(head -c "$REPLY")
       begin "$new"
       run "$REPLY"
       ;;

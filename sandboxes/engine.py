@@ -1,6 +1,7 @@
 """Finding a container engine: Docker's, or podman's socket, which speaks the same API."""
 
 import os
+import socket
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,14 @@ class Engine:
         """Another client, whose calls take at most `timeout` seconds to begin answering."""
         return _client(self.address, timeout)
 
+    def listens(self) -> bool:
+        """Whether somebody still listens at its address."""
+        try:
+            _knock(self.address)
+        except OSError:
+            return False
+        return True
+
 
 def sockets(name: str) -> list[str]:
     """Addresses where an engine of that name may listen, the user's own choice first."""
@@ -65,9 +74,11 @@ def find(name: str) -> Engine:
     """
     engine = _find(name, tuple(sockets(name)))
     try:
+        _knock(engine.address)
         engine.client.ping()
     except Exception as error:  # noqa: BLE001 (docker-py, requests and urllib3 raise their own)
         _find.cache_clear()
+        engine.client.close()
         raise SandboxError(
             f"the {name} engine does not answer: {reason(error)}", start(name)
         ) from None
@@ -87,6 +98,7 @@ def _find(name: str, addresses: tuple[str, ...]) -> Engine:
     for address in addresses:
         client = None
         try:
+            _knock(address)
             client = _client(address, _CALL_SECONDS)
             return Engine(_called(client, name), address, client, client.info())
         except MissingDependencyError:
@@ -96,6 +108,18 @@ def _find(name: str, addresses: tuple[str, ...]) -> Engine:
             if client is not None:
                 client.close()
     raise SandboxError(f"no {name} engine answers ({cause})", start(name))
+
+
+def _knock(address: str) -> None:
+    """Try the socket first: docker-py leaves one open when nobody listens.
+
+    Raises:
+        OSError: nobody does.
+    """
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(5)
+            trial.connect(address.removeprefix("unix://"))
 
 
 def _client(address: str, timeout: float) -> Any:

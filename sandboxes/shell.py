@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-GRACE = 5.0  # seconds the driver has to answer a kill, before it is given up
+GRACE = 3.0  # seconds the driver has to answer a kill, before it is given up
+_LONG = 4096  # bytes of a command that the driver does not read byte by byte
 TIMED_OUT = 124  # as timeout(1) has it
 KILLED = 137  # 128 + SIGKILL
 
@@ -121,6 +122,9 @@ class Shell:
 
     def _request(self, nonce: str, command: str, payload: bytes | None) -> None:
         text = command.encode("utf-8", "surrogateescape")
+        if payload is None and len(text) > _LONG:
+            self._channel.send(b"long\0%s\0%d\0" % (nonce.encode(), len(text)) + text)
+            return
         if payload is None:
             self._channel.send(b"run\0%s\0%s\0" % (nonce.encode(), text))
             return

@@ -41,7 +41,10 @@ def test_a_commands_input_is_empty(sandbox: ShellSandbox):
         ("kill -9 -1", 137),
         ("exec >&- 2>&-; exit 3", 3),
         ("exec 0<&- 1>&0; exit 4", 4),
-        ("pkill -9 cat; echo gone; exit 5", 141),  # its output has nowhere to go: SIGPIPE
+        (
+            "pkill -9 cat; sleep 0.2; echo gone; exit 5",
+            141,
+        ),  # its output has nowhere to go: SIGPIPE
         ('for fd in {3..200}; do eval "exec $fd>&-"; done; exit 6', 6),
     ],
 )
@@ -94,10 +97,16 @@ def test_background_processes_live_on_and_keep_their_output_to_themselves(sandbo
     assert sandbox.exec("jobs; pgrep -fc 'sleep 0.0'").output.strip() != "0"
 
 
+def test_commands_in_quick_succession_leave_no_answer_behind(sandbox: ShellSandbox):
+    """A relay that was replaced before it had begun once read the next request itself."""
+    for _ in range(15):
+        assert sandbox.exec("sleep 1 & echo clean", timeout=10).output == "clean\n"
+
+
 def test_a_flood_in_the_background_does_not_stop_the_next_command(sandbox: ShellSandbox):
     sandbox.exec("yes flood & sleep 0.1")
     assert sandbox.exec("echo clean", timeout=20).output == "clean\n"
-    large = "x" * 300_000
+    large = "x" * 200_000
     assert sandbox.exec(f": {large}; echo clean", timeout=20).output == "clean\n"
 
 
@@ -144,9 +153,9 @@ def test_links_are_followed_inside_never_on_the_host(
 
 
 def test_a_command_may_be_longer_than_an_argument(sandbox: ShellSandbox):
-    text = "y" * 500_000
+    text = "ü" * 100_000
     done = sandbox.exec(f"cat > long.txt <<'END'\n{text}\nEND\nwc -c < long.txt; exit 8")
-    assert (done.exit_code, done.output.strip()) == (8, "500001")
+    assert (done.exit_code, done.output.strip()) == (8, "200001")
 
 
 def test_a_command_with_a_nul_is_refused_without_harm(sandbox: ShellSandbox):
