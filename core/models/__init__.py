@@ -1,5 +1,6 @@
 """Chat models behind one protocol: litellm's providers, and runs recorded earlier."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from evo_agent.core.config import ModelConfig
@@ -21,11 +22,12 @@ __all__ = [
 REPLAY_PREFIX = "replay:"
 
 
-def make_model(config: ModelConfig) -> Model:
+def make_model(config: ModelConfig, tell: Callable[[str], None] = lambda _: None) -> Model:
     """Make the model that the configuration names; nothing heavy is imported yet.
 
     Args:
         config: `name` is litellm's "provider/model", or "replay:FILE".
+        tell: told in one line when a call failed and will be tried again.
 
     Raises:
         UsageError: no name is configured.
@@ -39,4 +41,4 @@ def make_model(config: ModelConfig) -> Model:
     if config.name.startswith(REPLAY_PREFIX):
         path = Path(config.name.removeprefix(REPLAY_PREFIX)).expanduser()
         return ReplayModel(read_transcript(path))
-    return LiteLLMModel(config)
+    return LiteLLMModel(config, tell=tell)

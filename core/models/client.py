@@ -74,11 +74,18 @@ class LiteLLMModel:
     Args:
         config: name, endpoint, limits of one call.
         sleep: waits between tries.
+        tell: told in one line before each wait, why and how long.
     """
 
-    def __init__(self, config: ModelConfig, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        sleep: Callable[[float], None] = time.sleep,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._config = config
         self._sleep = sleep
+        self._tell = tell
 
     @property
     def name(self) -> str:
@@ -138,5 +145,7 @@ class LiteLLMModel:
         failure = understand(error, self.name, self._config.api_base)
         if not failure.again or attempt >= self._config.retries:
             raise failure.error from error
-        wait = failure.wait if failure.wait is not None else FIRST_WAIT * 2**attempt
-        self._sleep(min(wait, LONGEST_WAIT))
+        asked_for = failure.wait if failure.wait is not None else FIRST_WAIT * 2**attempt
+        wait = min(asked_for, LONGEST_WAIT)
+        self._tell(f"{failure.error.cause}; trying again in {wait:g} s")
+        self._sleep(wait)

@@ -119,8 +119,14 @@ def test_overload_is_waited_out_and_the_providers_wish_is_heard(
     model: LiteLLMModel, model_server: Any, sleeps: Sleeps
 ) -> None:
     model_server.fail(500).fail(429, retry_after=7).say("at last")
-    assert model.query(ASKED, ()).content == "at last"
+    told: list[str] = []
+    patient = LiteLLMModel(model._config, sleeps, told.append)
+    assert patient.query(ASKED, ()).content == "at last"
     assert sleeps == [1.0, 7.0]
+    assert [line.rpartition("; ")[2] for line in told] == [
+        "trying again in 1 s",
+        "trying again in 7 s",
+    ]
 
 
 def test_waits_double_and_retries_run_out(
