@@ -55,7 +55,11 @@ FORKS = {  # repositories that are mirrored under another name
     "matplotlib/matplotlib": "swe-bench/matplotlib__matplotlib",
     "scikit-learn/scikit-learn": "swe-bench/scikit-learn__scikit-learn",
 }
-QUICK = 4  # runs of --quick: the ones with the fewest steps, both formats
+QUICK = (  # both formats, small histories where there is a choice; the longest first
+    "mini2.2.7__django__django-11099",
+    "mini1.15__psf__requests-2931",
+    "mini1.15__pydata__xarray-7233",
+)
 ENVIRONMENT_EDITS = ("setup.py", "tox.ini")  # what the benchmark's images edit before a run
 
 
@@ -216,8 +220,7 @@ def recordings(data: Path, instance: str, *, quick: bool) -> list[Path]:
     if instance:
         paths = [path for path in paths if instance in path.stem]
     if quick:
-        paths = sorted(paths, key=lambda path: path.stat().st_size)[: QUICK - 1]
-        paths += sorted((data / "replay").glob("mini2*.json"))[:1]
+        paths = sorted((p for p in paths if p.stem in QUICK), key=lambda p: QUICK.index(p.stem))
     if not paths:
         raise SystemExit("no recorded run matches")
     return paths

@@ -95,9 +95,10 @@ def _tool_calls(raw: Iterable[Mapping[str, Any]]) -> Iterable[ToolCall]:
 
 
 def _from_events(folder: Path) -> Transcript:
-    replies = tuple(
-        from_json(Reply, event.data["value"])
-        for event in read_events(folder)
-        if event.kind == "model-result"
-    )
-    return Transcript(str(folder), replies, any(reply.tool_calls for reply in replies))
+    events = tuple(read_events(folder))
+    replies = tuple(from_json(Reply, e.data["value"]) for e in events if e.kind == "model-result")
+    calls_tools = any(reply.tool_calls for reply in replies)
+    for event in events:
+        if event.kind == "run-start" and "config" in event.data:
+            calls_tools = not event.data["config"]["model"]["text_actions"]
+    return Transcript(str(folder), replies, calls_tools)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from evo_agent.core.config import ModelConfig
+from evo_agent.core.config import Config, ModelConfig
 from evo_agent.core.errors import ModelError
 from evo_agent.core.events import RunLog
 from evo_agent.core.models import make_model, read_transcript
 from evo_agent.core.recorded import RecordedModel
-from evo_agent.core.types import Message, Reply, ToolCall
+from evo_agent.core.types import Message, Reply, ToolCall, to_json
 
 ASKED = (Message("user", "hello"),)
 CALL = {
@@ -67,6 +67,18 @@ def test_evos_own_log_is_played_to_the_byte(tmp_path: Path, model_server: Any) -
     assert played(tmp_path / "run", 2) == said
     assert played(tmp_path / "run" / "events.jsonl", 2) == said
     assert len(model_server.requests) == 2
+
+
+@pytest.mark.parametrize("text_actions", [True, False])
+def test_a_log_says_itself_whether_tools_were_called(
+    tmp_path: Path, model_server: Any, *, text_actions: bool
+) -> None:
+    model_server.say("only words")
+    config = ModelConfig("openai/fake", model_server.url, text_actions=text_actions)
+    with RunLog.create(tmp_path / "run") as log:
+        log.emit("run-start", config=to_json(Config(model=config)))
+        RecordedModel(make_model(config), log).query(ASKED, ())
+    assert read_transcript(tmp_path / "run").calls_tools is not text_actions
 
 
 def test_a_recording_that_has_ended_says_so(tmp_path: Path) -> None:
