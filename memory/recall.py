@@ -18,7 +18,7 @@ from evo_agent.memory.dense import Dense
 from evo_agent.memory.document import Document, document
 from evo_agent.memory.embed import Embedder
 from evo_agent.memory.journal import Journal
-from evo_agent.memory.records import Scope, State
+from evo_agent.memory.records import Scope, State, Trust
 from evo_agent.memory.rows import Place, Stored
 from evo_agent.memory.words import terms
 
@@ -38,6 +38,7 @@ class Weights:
     intent_fix: float = 1.1  # factor: the commit mended something
     # Floors: a record answers when either says that it is about the same thing.
     least_coverage: float = 0.22
+    least_verified: float = 0.15  # the same for what a test proved: rare, and worth a look
     least_shared: int = 2  # terms in common, however telling one alone is
     candidates: int = 60  # taken from each of the two searches
     query_terms: int = 32  # most telling terms of the query that are searched for
@@ -167,27 +168,27 @@ class Ranker:
         shared = [term for term in asked.weight if term in has]
         coverage = sum(asked.weight[term] for term in shared)
         touched = _mentioned(doc, asked.paths)
-        if not self._near_enough(coverage, len(shared), cosine, touched):
-            return None
         w = self._weights
+        least = w.least_verified if _proved(stored) else w.least_coverage
+        if not self._near_enough(coverage / least, len(shared), cosine, touched):
+            return None
         evidence = w.coverage * coverage + w.bm25 * bm25 + w.dense * max(0.0, cosine)
         score = (evidence + w.path * bool(touched)) * self._standing(stored)
         telling = sorted(shared, key=lambda term: -asked.weight[term])[:5]
         return Found(stored, score, _why(stored, telling, coverage, cosine, touched))
 
     def _near_enough(self, coverage: float, shared: int, cosine: float, touched: str) -> bool:
-        w = self._weights
-        if shared < w.least_shared:
+        """Coverage is in units of its floor: half of it does when the vectors agree, or a path."""
+        if shared < self._weights.least_shared:
             return False
-        return coverage >= w.least_coverage or (
-            (bool(touched) or coverage >= w.least_coverage / 2) and cosine >= self._embedder.floor
-        )
+        agreed = bool(touched) or cosine >= self._embedder.floor
+        return coverage >= 1 or (agreed and coverage >= _HALF)
 
     def _standing(self, stored: Stored) -> float:
         w = self._weights
         body = stored.record.body
         factor = 1.0
-        if stored.record.trust in ("verified", "human"):
+        if _proved(stored):
             factor *= w.verified
         if stored.state is State.ACTIVE:
             factor *= w.active
@@ -196,6 +197,7 @@ class Ranker:
         return factor
 
 
+_HALF = 0.5
 _LONGEST_QUERY = 2_000  # terms of the query that are looked at
 _EMBEDDED_QUERY = 4_000  # characters of it that are embedded
 
@@ -210,6 +212,10 @@ def _with_reserved(near: list[Found], limit: int, reserved: int) -> list[Found]:
             kept.add(id(found))
             room -= 1
     return [found for found in near if id(found) in kept]
+
+
+def _proved(stored: Stored) -> bool:
+    return stored.record.trust in (Trust.VERIFIED, Trust.HUMAN)
 
 
 def _is_commit(stored: Stored) -> bool:

@@ -66,10 +66,13 @@ def test_it_finds_the_commit_and_says_why(memory: Memory, repo_factory: RepoFact
         "? \n …",
     ],
 )
-def test_an_unfamiliar_query_gets_no_answer(memory: Memory, repo_factory: RepoFactory, text: str):
+def test_an_unfamiliar_query_gets_no_answer(
+    memory: Memory, repo_factory: RepoFactory, make_run: MakeRun, text: str
+):
     """Wholistic continual learning: abstain; an out-of-domain query retrieves nothing."""
     repo = settings_repo(repo_factory)
     memory.learn(repo)
+    memory.record_run(make_run())
     assert ask(memory, repo, text) == []
 
 
