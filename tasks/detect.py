@@ -21,7 +21,7 @@ _PACKAGING = (
     "noxfile.py",
     "MANIFEST.in",
 )
-_COMPILED = (".c", ".cc", ".cpp", ".h", ".hpp", ".pyx", ".pxd", ".rs", ".f90")
+COMPILED = (".c", ".cc", ".cpp", ".h", ".hpp", ".pyx", ".pxd", ".rs", ".f90")
 _PYTEST = re.compile(r"pytest(?![\w-])")
 _SETUP_REMEDY = "name the commands that install it in sandbox.setup"
 
@@ -144,7 +144,7 @@ def _take_package(tree: Path, plan: _Plan) -> None:
             n for n in ("pyproject.toml", "setup.py", "setup.cfg") if manifests.exists(tree, n)
         )
         plan.take(f"{declared}{suffix}", (f"-e .{suffix}",))
-        plan.inputs.update(_some(tree, _COMPILED, 2000))
+        plan.inputs.update(_some(tree, COMPILED, 2000))
     else:  # as uv does: without a build system it is not a package, but has dependencies
         optional = table(project, "project", "optional-dependencies")
         found = manifests.strings(table(project, "project").get("dependencies"))

@@ -9,7 +9,7 @@ workspace by `carry_into`, ignored files only, so that it never shows in a diff.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from evo_agent.core.types import ENVIRONMENT_ROOT, Mount, SandboxLimits, Sandbox
 from evo_agent.tasks import manifests
 from evo_agent.tasks.building import Build, is_built, locked
 from evo_agent.tasks.carried import carry
-from evo_agent.tasks.detect import Project
+from evo_agent.tasks.detect import COMPILED, Project
 from evo_agent.tasks.interpreter import Interpreter, find_interpreter
 from evo_agent.tasks.virtualenv import ExistingVenv, existing_venv
 
@@ -114,6 +114,20 @@ def prepare(
             progress(f"building the environment ({project.why})")
             Build(project, config, workspace, interpreter, image, folder).run()
     return _built(folder, interpreter, image, project)
+
+
+def not_rebuilt(environment: Environment, changed: Sequence[str]) -> tuple[str, ...]:
+    """One line for each changed source of a compiled module, which runs would not see.
+
+    Environments are built from base and kept; a patch does not build another.
+    """
+    if environment.carried is None or not any(environment.carried.rglob("*.so")):
+        return ()
+    return tuple(
+        f"{path}: compiled sources are built from base only, so a change cannot be judged"
+        for path in changed
+        if path.endswith(COMPILED)
+    )
 
 
 def _base_env(path: str) -> dict[str, str]:

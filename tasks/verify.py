@@ -27,7 +27,7 @@ from evo_agent.core.types import (
 )
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.detect import Project
-from evo_agent.tasks.environment import Environment
+from evo_agent.tasks.environment import Environment, not_rebuilt
 from evo_agent.tasks.fresh import Fresh
 from evo_agent.tasks.imports import ImportGraph, import_graph, is_test_support
 from evo_agent.tasks.judging import JUDGING_NAMES, compare, judging_files, put_back
@@ -118,8 +118,9 @@ class FreshVerifier:
         patched = base.workspace.copy(folder / "patched")
         patched.apply(patch)
         touched = compare(base.workspace.folder, patched.folder)
-        if touched.forbidden:
-            return rejected(DiagnosisKind.FORBIDDEN_EDIT, "; ".join(touched.forbidden))
+        forbidden = (*touched.forbidden, *not_rebuilt(self._fresh.environment, touched.paths))
+        if forbidden:
+            return rejected(DiagnosisKind.FORBIDDEN_EDIT, "; ".join(forbidden))
         trial, before_tree = self._trial(task, frozen, base, folder)
         restored = self._put_back(base, patched.folder, touched.paths, trial)
         if trial.frozen is not None:

@@ -17,7 +17,7 @@ from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.build_settings import build_settings
 from evo_agent.tasks.carried import carry
 from evo_agent.tasks.detect import detect
-from evo_agent.tasks.environment import Environment, prepare
+from evo_agent.tasks.environment import Environment, not_rebuilt, prepare
 from evo_agent.tasks.interpreter import accepts
 from evo_agent.tasks.testing import make_runner
 from evo_agent.tasks.virtualenv import existing_venv
@@ -274,3 +274,13 @@ def test_carried_files_do_not_follow_links_or_replace(tmp_path: Path):
     assert (tree / "mine.py").read_text() == "mine\n"
     assert not (tree / "secret").exists()
     assert not list(outside.iterdir())
+
+
+def test_a_change_of_compiled_sources_cannot_be_judged(tmp_path: Path):
+    (tmp_path / "fast").mkdir()
+    environment = Environment("key", carried=tmp_path)
+    changed = ("fast/sum.pyx", "fast/sum.py")
+    assert not_rebuilt(environment, changed) == ()
+    (tmp_path / "fast" / "sum.cpython-311-x86_64-linux-gnu.so").touch()
+    (line,) = not_rebuilt(environment, changed)
+    assert line.startswith("fast/sum.pyx: ")
