@@ -4,6 +4,7 @@ Expected errors (EvoError) become one line of cause and one of remedy; Ctrl-C is
 becomes a log file and one line that names it. Never a traceback on the screen.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from evo_agent.core.errors import EvoError
 
 INTERRUPTED = 130  # the shell's number for a process ended by Ctrl-C
 TERMINATED = 143
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # full, over quota, read-only
 
 app = typer.Typer(
     name="evo",
@@ -65,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     code = run(given)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has left (`evo … | head`)
+    except OSError as error:  # the reader has left (`evo … | head`), or the disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code if error.errno == errno.EPIPE else code or 1
     sys.exit(code)
 
 
@@ -89,6 +92,11 @@ def run(arguments: list[str]) -> int:
         result = INTERRUPTED
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if error.errno in _DISK:
+            where = f" ({error.filename})" if error.filename else ""
+            return _expected(f"{error.strerror}{where}", "free some space there", 1, arguments)
+        return _unexpected(error, arguments)
     except Exception as error:  # noqa: BLE001 - the boundary: nothing may pass it as a traceback
         return _unexpected(error, arguments)
     code = result if isinstance(result, int) else 0

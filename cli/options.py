@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evo_agent.core.errors import ConfigError
+
+_BACKENDS = ("auto", "docker", "podman", "bubblewrap", "local")
+
 if TYPE_CHECKING:
     from evo_agent.core.config import Config
 
@@ -50,4 +54,9 @@ def configure(repo: Path, **flags: Any) -> tuple[Path, "Config"]:
 
     root = open_repository(repo).root
     dotted = {name.replace("__", "."): value for name, value in flags.items()}
-    return root, load_config(root, flags=dotted)
+    config = load_config(root, flags=dotted)
+    if config.sandbox.backend not in _BACKENDS:
+        raise ConfigError(
+            f"there is no sandbox {config.sandbox.backend!r}", f"use one of {', '.join(_BACKENDS)}"
+        )
+    return root, config

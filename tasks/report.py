@@ -47,13 +47,19 @@ def write_report(folder: Path) -> Path:
     path = folder.absolute() / REPORT_FILE
     partial = path.with_suffix(f".{os.getpid()}.part")
     try:
-        partial.write_text(page, "utf-8", "replace")
+        with open(partial, "w", encoding="utf-8", errors="replace", opener=_private) as file:
+            file.write(page)
         partial.replace(path)
     except OSError as error:
         raise StoreError(
             f"{path} cannot be written: {error.strerror}", "make the folder writable"
         ) from error
     return path
+
+
+def _private(path: str, flags: int) -> int:
+    """For the owner's eyes only, as the log is: outputs may hold secrets."""
+    return os.open(path, flags, 0o600)
 
 
 def render(story: Story) -> str:

@@ -102,6 +102,12 @@ def test_a_stopped_run_has_a_page_that_says_so(tmp_path: Path):
     assert "<h2>Patch</h2>" not in page
 
 
+def test_the_page_is_as_private_as_the_log(tmp_path: Path):
+    folder = runs.record_run(tmp_path / "run")
+    assert write_report(folder).stat().st_mode & 0o077 == 0
+    assert (folder / "events.jsonl").stat().st_mode & 0o077 == 0
+
+
 def test_a_folder_without_a_log_is_an_error_with_a_remedy(tmp_path: Path):
     with pytest.raises(StoreError) as caught:
         write_report(tmp_path)
