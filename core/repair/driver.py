@@ -38,7 +38,7 @@ class Job:
     stop: bool = True
     test: float = 1.0
     total: float = 20.0
-    timeouts: int = 2
+    timeouts: int = 1
     expect: int = 1
 
 

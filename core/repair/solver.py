@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,6 +42,7 @@ class _Memory:
     state: SearchState = field(default_factory=SearchState)
     baseline: Baseline | None = None
     must_hold: set[str] = field(default_factory=set)
+    originals: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class RepairSolver:
 
     def _attempt(self, assignment: Assignment, memory: _Memory) -> Candidate:
         sandbox = assignment.sandbox
-        undo(assignment)
+        undo(assignment, memory.originals)
         clean = sandbox.snapshot()
         first = assignment.task.failing_tests
         files = test_files([*first, *sorted(memory.must_hold)])
@@ -137,13 +138,21 @@ class RepairSolver:
         return _nothing(this, reason)
 
 
-def undo(assignment: Assignment) -> None:
-    """Take an earlier round's best attempt back, so that the search starts at base."""
-    patch = assignment.sandbox.diff()
-    if patch:
+def undo(assignment: Assignment, originals: Mapping[str, bytes]) -> None:
+    """Take an earlier round's best attempt back, so that the search starts at base.
+
+    Args:
+        assignment: whose tree may hold that attempt.
+        originals: files that this solver edited in earlier rounds, as they were.
+    """
+    sandbox = assignment.sandbox
+    for path, data in originals.items() if sandbox.diff() else ():
+        sandbox.write(path, data)
+    patch = sandbox.diff()
+    if patch:  # another process made the attempt: a run that was resumed
         name = "/tmp/evo-repair-undo.diff"  # noqa: S108 - inside the sandbox
-        assignment.sandbox.write(name, patch.encode("utf-8", "surrogateescape"))
-        assignment.sandbox.exec(f"git apply -R {name} || patch -R -p1 -i {name}; rm -f {name}")
+        sandbox.write(name, patch.encode("utf-8", "surrogateescape"))
+        sandbox.exec(f"git apply -R {name} || patch -R -p1 -i {name}; rm -f {name}")
 
 
 def _sources(assignment: Assignment, base: Baseline, count: int) -> dict[str, Source]:
@@ -204,6 +213,7 @@ def _confirmed(this: _Round, mutant: Mutant) -> bool:
     if report.failing or not report.passing:
         return False
     write_mutant(sandbox, this.sources[mutant.path], mutant)
+    this.memory.originals[mutant.path] = this.sources[mutant.path].data
     return True
 
 
