@@ -20,7 +20,7 @@ from evo_agent.memory.embed import Embedder
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import Scope, State, Trust
 from evo_agent.memory.rows import Place, Stored
-from evo_agent.memory.words import terms
+from evo_agent.memory.words import spellings, terms
 
 Ancestors = Callable[[str, str], frozenset[str]]  # (repo, base) to SHAs of proper ancestors
 
@@ -66,6 +66,7 @@ class _Asked:
     """The query, taken apart once."""
 
     weight: Mapping[str, float]  # term to its information; sums to 1
+    spelt: Mapping[str, str]  # term to the query's spelling, for people
     paths: frozenset[str]
 
 
@@ -144,7 +145,8 @@ class Ranker:
         chosen = sorted(rated, key=lambda t: (-rated[t], t))[: self._weights.query_terms]
         whole = sum(rated[term] for term in chosen) or 1.0
         mentioned = {m.strip("./") for m in _PATH.findall(query.text)}
-        return _Asked({t: rated[t] / whole for t in chosen}, frozenset({*query.paths, *mentioned}))
+        weight = {term: rated[term] / whole for term in chosen}
+        return _Asked(weight, spellings(query.text), frozenset({*query.paths, *mentioned}))
 
     def _lexical(self, asked: Sequence[str], answering: Mapping[str, int]) -> dict[int, float]:
         numbers = set(answering.values())
@@ -175,7 +177,8 @@ class Ranker:
         evidence = w.coverage * coverage + w.bm25 * bm25 + w.dense * max(0.0, cosine)
         score = (evidence + w.path * bool(touched)) * self._standing(stored)
         telling = sorted(shared, key=lambda term: -asked.weight[term])[:5]
-        return Found(stored, score, _why(stored, telling, coverage, cosine, touched))
+        words = [asked.spelt.get(term, term) for term in telling]
+        return Found(stored, score, _why(stored, words, coverage, cosine, touched))
 
     def _near_enough(self, coverage: float, shared: int, cosine: float, touched: str) -> bool:
         """Coverage is in units of its floor: half of it does when the vectors agree, or a path."""

@@ -155,7 +155,8 @@ class Memory:
 
         Raises:
             NoVerdictError: the run has no verifier event.
-            StoreError: the journal or the skill's folder cannot be written.
+            StoreError: the journal cannot be written. (A skill's folder that cannot be is said in
+                a notice: the journal has the skill.)
         """
         kept = lifecycle.write_back(self._journal, facts)
         if kept.skill_id:
@@ -233,23 +234,23 @@ class Memory:
         return ExactIndex(self._journal, self._embedder)
 
     def _write_skill(self, record_id: str, root: Path) -> None:
+        """Write a skill's folder. The journal has it: a folder that cannot be written is said."""
         stored = self._journal.get(record_id)
         assert stored is not None
-        folder = write(root, skill_file(stored))
+        try:
+            folder = write(root, skill_file(stored))
+        except StoreError as error:
+            self._say(f"SKILL.md not written: {error.cause}")
+            return
         if self.skill_folder(record_id) != folder:
-            self._journal.write(
-                "skills", [Change("skill-written", record_id, {"folder": str(folder)})]
-            )
+            change = Change("skill-written", record_id, {"folder": str(folder)})
+            self._journal.write("skills", [change])
 
     def _refresh_skill(self, record_id: str) -> None:
         """Bring the state in a SKILL.md up to date, if the folder is still there."""
         folder = self.skill_folder(record_id)
-        if folder is None or not folder.is_dir():
-            return
-        try:
+        if folder is not None and folder.is_dir():
             self._write_skill(record_id, folder.parents[2])
-        except StoreError as error:  # another repository's folder must not fail this run
-            self._say(f"{folder} is out of date: {error.cause}")
 
     def _say(self, line: str) -> None:
         if line not in self._noticed:

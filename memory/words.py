@@ -42,6 +42,12 @@ def terms(text: str) -> list[str]:
     return found
 
 
+def spellings(text: str) -> dict[str, str]:
+    """Term to the word of the text that it is the stem of."""
+    words = (word for word in _WORD.findall(text) if len(word) <= _LONGEST)
+    return {term: word for word in words for term in _expanded(word)[:1]}
+
+
 @lru_cache(maxsize=100_000)
 def _expanded(word: str) -> tuple[str, ...]:
     plain = word if word.isascii() else _without_marks(word)

@@ -182,6 +182,22 @@ def test_a_folder_that_was_deleted_does_not_fail_the_run_that_promotes(
     assert not (tmp_path / "repo-a").exists()
 
 
+def test_a_link_in_the_way_of_a_skill_is_said_and_loses_nothing(tmp_path: Path, make_run: MakeRun):
+    facts = make_run()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "repo-a" / ".evo").symlink_to(outside)
+    said: list[str] = []
+    with Memory.open(tmp_path / "memory", notice=said.append) as memory:
+        kept = memory.record_run(facts)
+        assert memory.get(kept.skill_id) is not None
+        assert list(outside.iterdir()) == []
+        assert "symbolic link" in said[0]
+        (tmp_path / "repo-a" / ".evo").unlink()
+        assert memory.record_run(facts) == kept
+        assert memory.skill_folder(kept.skill_id) is not None
+
+
 def test_utility_is_laplaces_score():
     """EvolveR: (s+1)/(u+2), exact."""
     assert [utility(0, 0), utility(5, 2), utility(3, 3)] == [1 / 2, 3 / 7, 4 / 5]

@@ -51,7 +51,8 @@ def test_it_finds_the_commit_and_says_why(memory: Memory, repo_factory: RepoFact
     best = found[0]
     assert best.paths == ("src/settings.py",)
     assert "+    return a | b" in best.diff
-    assert "keyerror" in best.why
+    assert "KeyError" in best.why
+    assert "missing" in best.why
     assert best.data["commit"] == git(repo, "rev-parse", "HEAD~3")
     assert (best.kind, best.trust) == ("episode", "untrusted")
 
