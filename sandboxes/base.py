@@ -141,6 +141,7 @@ class ShellSandbox(WorkspaceSandbox):
     def __init__(self, spec: SandboxSpec, tree: Tree | None) -> None:
         super().__init__(spec, tree)
         self._channel: Channel | None = None
+        self._session: Shell | None = None
 
     @abstractmethod
     def _connect(self) -> Channel:
@@ -208,14 +209,15 @@ class ShellSandbox(WorkspaceSandbox):
         """The shell, started if it is not there."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
-        if self._channel is None:
+        if self._session is None:
             self._channel = self._connect()
-            self._greet(self._channel)
-        return Shell(self._channel)
+            self._session = self._greet(self._channel)
+        return self._session
 
-    def _greet(self, channel: Channel) -> None:
+    def _greet(self, channel: Channel) -> Shell:
+        shell = Shell(channel)
         try:
-            status, _ = Shell(channel).run("true", 30.0, Everything(4096))
+            status, _ = shell.run("true", 30.0, Everything(4096))
         except ChannelClosedError:
             status = -1
         except BaseException:
@@ -226,6 +228,7 @@ class ShellSandbox(WorkspaceSandbox):
             self._drop()
             said = cause[-1] if cause else "the shell inside did not answer"
             raise SandboxError(f"the sandbox did not start: {said}", "run `evo doctor`")
+        return shell
 
     def _run(
         self, shell: Shell, command: str, timeout: float, sink: Sink, payload: bytes | None = None
@@ -244,6 +247,7 @@ class ShellSandbox(WorkspaceSandbox):
             raise
 
     def _drop(self) -> None:
+        self._session = None
         if self._channel is not None:
             self._channel.close()
             self._channel = None

@@ -2,6 +2,8 @@
 #
 # Requests arrive on stdin as NUL-terminated fields; answers leave on stdout:
 #   run  NONCE COMMAND          NONCE"B\n", the command's output, NONCE"E"STATUS"\n"
+#                               or NONCE"F"STATUS"\n", when no process was left behind
+#   next NONCE COMMAND          as run, after an F: nothing can be in the way, so no NONCE"B\n"
 #   long NONCE SIZE             the same, the command being SIZE raw bytes after the request
 #   put  NONCE SIZE COMMAND     the same, with SIZE raw bytes after the request as stdin
 #   kill NONCE                  everything in the sandbox dies, then NONCE"E124\n"
@@ -86,7 +88,9 @@ run() {
     fi
     status=$?
     trap '' PIPE
-    printf '%sE%d\n' "$nonce" "$status" >&"$pipe" || printf '%sE%d\n' "$nonce" "$status"
+    all=(/proc/[0-9]*) end=E
+    [ ${#all[@]} -gt $((alone + 1)) ] || end=F
+    printf '%s%s%d\n' "$nonce" "$end" "$status" >&"$pipe" || printf '%sE%d\n' "$nonce" "$status"
     exit 0
   ) 2>/dev/null &
   waiter=$!
@@ -118,6 +122,13 @@ while field; do
       field; new=$REPLY
       field
       begin "$new"
+      run "$REPLY"
+      ;;
+    next)
+      field; new=$REPLY
+      field
+      [ -z "$waiter" ] || wait "$waiter"
+      nonce=$new
       run "$REPLY"
       ;;
     long) # `read` takes a pipe byte by byte

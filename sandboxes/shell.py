@@ -87,6 +87,7 @@ class Shell:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._alone = False  # whether the last command left no process behind
 
     def run(
         self, command: str, timeout: float, sink: Sink, payload: bytes | None = None
@@ -107,11 +108,12 @@ class Shell:
             raise ValueError("a command cannot hold a NUL byte")
         nonce = secrets.token_hex(16)
         deadline = time.monotonic() + timeout
-        self._request(nonce, command, payload)
         killing = False
-        for chunk in _Answer(self._channel, nonce, sink):
-            if chunk is not None:
-                return chunk, killing and chunk == TIMED_OUT
+        answer = _Answer(self._channel, nonce, sink, begun=self._request(nonce, command, payload))
+        for status in answer:
+            if status is not None:
+                self._alone = answer.alone
+                return status, killing and status == TIMED_OUT
             if time.monotonic() < deadline:
                 continue
             if killing:
@@ -120,16 +122,18 @@ class Shell:
             killing, deadline = True, time.monotonic() + GRACE
         raise AssertionError("unreachable: an answer ends by returning or raising")
 
-    def _request(self, nonce: str, command: str, payload: bytes | None) -> None:
-        text = command.encode("utf-8", "surrogateescape")
-        if payload is None and len(text) > _LONG:
-            self._channel.send(b"long\0%s\0%d\0" % (nonce.encode(), len(text)) + text)
-            return
-        if payload is None:
-            self._channel.send(b"run\0%s\0%s\0" % (nonce.encode(), text))
-            return
-        self._channel.send(b"put\0%s\0%d\0%s\0" % (nonce.encode(), len(payload), text))
-        self._channel.send(payload)
+    def _request(self, nonce: str, command: str, payload: bytes | None) -> bool:
+        """Send it; whether the answer comes without a beginning of its own."""
+        text, name = command.encode("utf-8", "surrogateescape"), nonce.encode()
+        alone = self._alone and payload is None and len(text) <= _LONG
+        if payload is not None:
+            request = b"put\0%s\0%d\0%s\0%s" % (name, len(payload), text, payload)
+        elif len(text) > _LONG:
+            request = b"long\0%s\0%d\0%s" % (name, len(text), text)
+        else:
+            request = b"%s\0%s\0%s\0" % (b"next" if alone else b"run", name, text)
+        self._channel.send(request)
+        return alone
 
 
 class _Answer:
@@ -140,14 +144,15 @@ class _Answer:
 
     TICK = 0.05
 
-    def __init__(self, channel: Channel, nonce: str, sink: Sink) -> None:
+    def __init__(self, channel: Channel, nonce: str, sink: Sink, *, begun: bool) -> None:
+        self.alone = False
         self._channel = channel
         self._sink = sink
         self._begin = f"{nonce}B\n".encode()
-        self._end = re.compile(f"{nonce}E(\\d+)\n".encode())
+        self._end = re.compile(f"{nonce}([EF])(\\d+)\n".encode())
         self._hold = len(nonce) + 6  # an end may be split anywhere: keep this much back
         self._pending = b""
-        self._begun = False
+        self._begun = begun
 
     def __iter__(self) -> "_Answer":
         return self
@@ -173,4 +178,5 @@ class _Answer:
             return None
         if self._begun:
             self._sink.feed(self._pending[: end.start()])
-        return int(end.group(1))
+        self.alone = end.group(1) == b"F"
+        return int(end.group(2))
