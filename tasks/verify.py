@@ -6,6 +6,7 @@ the judged tests must pass; the tests that the change touches, then all others, 
 of it is done `verify.repeats` times, in separate sandboxes, and the repeats must agree.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -93,7 +94,7 @@ class FreshVerifier:
     def close(self) -> None:
         """Remove the workspaces."""
         for base in self._bases.values():
-            base.workspace.remove()
+            shutil.rmtree(base.workspace.home.parent, ignore_errors=True)
         self._bases.clear()
 
     def verify(self, task: Task, patch: str, frozen_test: FrozenTest | None = None) -> Verdict:
@@ -132,7 +133,11 @@ class FreshVerifier:
         key = (task.repo, task.base)
         if key not in self._bases:
             folder = Path(tempfile.mkdtemp(dir=self._scratch, prefix="base-"))
-            workspace = Workspace.create(open_repository(task.repo), task.base, folder / "w")
+            try:
+                workspace = Workspace.create(open_repository(task.repo), task.base, folder / "w")
+            except EvoError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             self._bases[key] = _Base(workspace, import_graph(workspace.folder))
         return self._bases[key]
 

@@ -87,8 +87,8 @@ class Judge:
     def close(self) -> None:
         if self._verifier is not None:
             self._verifier.close()
-        left = list((self.folder / "scratch").glob("*/w")) if self.folder.exists() else []
-        assert not left, "the verifier leaves workspaces behind"
+        left = list((self.folder / "scratch").glob("*"))
+        assert not left, f"the verifier leaves things behind: {left}"
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
