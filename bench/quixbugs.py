@@ -105,8 +105,13 @@ def make_repository(source: QuixBugs, program: str, folder: Path) -> Path:
     for path, data in source.parts(program):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
+    return commit_all(folder, program)
+
+
+def commit_all(folder: Path, message: str) -> Path:
+    """Make a folder a git repository with one commit."""
     identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org")
-    for args in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", program)):
+    for args in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", message)):
         subprocess.run(["git", "-C", str(folder), *args], check=True)
     return folder
 
@@ -159,7 +164,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repos", type=Path, required=True)
     parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--programs", default="", help="names with commas, or all")

@@ -28,7 +28,7 @@ from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.testing import CommandRunner, PytestRunner
 
-LIMITS = SearchLimits(seconds=60, further=20, further_seconds=3, test_seconds=1)
+LIMITS = SearchLimits(seconds=60, plausible=2, further=10, further_seconds=1.5, test_seconds=0.5)
 Place = Callable[..., Any]
 
 

@@ -1,6 +1,7 @@
 """Operators propose exact text edits: what they do not name stays byte for byte."""
 
 import ast
+from importlib import resources
 
 import pytest
 
@@ -240,3 +241,13 @@ def test_only_new_programs_that_parse_are_tried():
     broken = Mutant("x", (Edit("m.py", 21, 24, "(("),), "m.py", 2)
     new = Mutant("x", (Edit("m.py", 21, 24, "-a"),), "m.py", 2)
     assert [admits.admits(m) for m in (same, broken, new, new)] == [False, False, True, False]
+
+
+def test_the_probe_is_python_3_6():
+    """It runs under whatever interpreter the project has; the host's grammar proves nothing."""
+    text = resources.files("evo_agent.core.repair").joinpath("probe.py").read_text("utf-8")
+    tree = ast.parse(text, feature_version=(3, 6))
+    evaluated = [ast.unparse(n.annotation) for n in tree.body if isinstance(n, ast.AnnAssign)]
+    assert not any(a.startswith(("dict[", "list[", "set[")) for a in evaluated)
+    imported = {n.names[0].name for n in ast.walk(tree) if isinstance(n, ast.Import)}
+    assert not any(name.startswith("evo_agent") for name in imported)
