@@ -30,8 +30,9 @@ from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.detect import Project
 from evo_agent.tasks.environment import Environment, not_rebuilt
 from evo_agent.tasks.fresh import Fresh
+from evo_agent.tasks.frozen import unfit, write_frozen
 from evo_agent.tasks.imports import ImportGraph, import_graph, is_test_support
-from evo_agent.tasks.judging import JUDGING_NAMES, compare, judging_files, put_back
+from evo_agent.tasks.judging import compare, judging_files, put_back
 from evo_agent.tasks.node_ids import outcome_of, unknown_tests
 from evo_agent.tasks.reasons import (
     Trial,
@@ -125,7 +126,7 @@ class FreshVerifier:
         trial, before_tree = self._trial(task, frozen, base, folder)
         restored = self._put_back(base, patched.folder, touched.paths, trial)
         if trial.frozen is not None:
-            _write_test(patched.folder, trial.frozen)
+            write_frozen(patched.folder, trial.frozen)
         trial = replace(trial, changed=touched.paths, restored=restored)
         return self._run(base, before_tree, patched.folder, trial)
 
@@ -148,9 +149,9 @@ class FreshVerifier:
         if task.failing_tests or frozen is None:
             return Trial(judged=task.failing_tests, grade=Grade.PROVED), base.workspace.folder
         before = base.workspace.copy(folder / "before")
-        why_not = _unfit(frozen)
+        why_not = unfit(frozen)
         if not why_not:
-            _write_test(before.folder, frozen)
+            write_frozen(before.folder, frozen)
             if before.snapshot() != frozen.tree_at_freeze:
                 why_not = "the test was not frozen before the code was changed"
         if why_not:
@@ -259,29 +260,6 @@ class FreshVerifier:
         if not trial.failed_before:
             return nothing_failed(trial)
         return holding(trial)
-
-
-def _write_test(tree: Path, frozen: FrozenTest) -> None:
-    path = tree / frozen.path
-    for parent in reversed(PurePosixPath(frozen.path).parents):
-        if (tree / parent).is_symlink():
-            raise PatchRefusedError(f"{frozen.path}: the frozen test is behind a link")
-    if path.is_symlink():
-        raise PatchRefusedError(f"{frozen.path}: the frozen test is a link")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(frozen.content, "utf-8", newline="")
-
-
-def _unfit(frozen: FrozenTest) -> str:
-    """Why a frozen test cannot be accepted; empty when it can."""
-    path = PurePosixPath(frozen.path)
-    if path.is_absolute() or ".." in path.parts or ".git" in path.parts:
-        return f"{frozen.path} is outside the tree"
-    if path.name in JUDGING_NAMES:
-        return f"{frozen.path} decides how tests run; it is no test"
-    if not frozen.test_id.startswith(frozen.path):
-        return f"{frozen.test_id} is not in {frozen.path}"
-    return ""
 
 
 def _looks_like_a_test(path: str) -> bool:
