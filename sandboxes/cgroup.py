@@ -67,8 +67,18 @@ def create(limits: SandboxLimits) -> Cgroup:
             ("memory", _MOUNT / "memory" / name, {"memory.limit_in_bytes": memory}),
             ("cpus", _MOUNT / "cpu" / name, {"cpu.cfs_quota_us": quota}),
         ]
+    for parent in {folder.parent for _, folder, _ in wanted}:
+        _sweep(parent)
     made = {limit: folder for limit, folder, values in wanted if _set(folder, values)}
     return Cgroup(tuple(dict.fromkeys(made.values())), frozenset(made))
+
+
+def _sweep(parent: Path) -> None:
+    """Remove groups of an evo that was killed; one with processes in it stays (EBUSY)."""
+    for folder in parent.glob("evo-*-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _set(folder: Path, values: dict[str, str]) -> bool:

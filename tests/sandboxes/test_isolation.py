@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from evo_agent.core.types import Mount
+from evo_agent.core.types import Mount, SandboxLimits
+from evo_agent.sandboxes import cgroup
 from evo_agent.sandboxes.base import ShellSandbox
 
 Opener = Callable[..., Any]
@@ -135,6 +136,18 @@ def test_a_sandbox_outlives_the_thread_that_opened_it(backend: str, opener: Open
     thread.start()
     thread.join()
     assert opened[0].exec("echo here").output == "here\n"
+
+
+def test_control_groups_go_with_their_sandbox_or_at_the_next(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)  # beyond the kernel's largest
+    left = cgroup.create(SandboxLimits())
+    monkeypatch.undo()
+    if not left.folders:
+        pytest.skip("control groups cannot be made here")
+    made = cgroup.create(SandboxLimits())
+    assert not any(folder.exists() for folder in left.folders)
+    made.remove()
+    assert not any(folder.exists() for folder in made.folders)
 
 
 def _running(mark: str) -> bool:
