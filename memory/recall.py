@@ -39,7 +39,8 @@ class Weights:
     # Floors: a record answers when either says that it is about the same thing.
     least_coverage: float = 0.22
     least_verified: float = 0.15  # the same for what a test proved: rare, and worth a look
-    least_shared: int = 2  # terms in common, however telling one alone is
+    least_shared: int = 2  # terms in common, unless one alone covers `alone` of a short query
+    alone: float = 0.3
     candidates: int = 60  # taken from each of the two searches
     query_terms: int = 32  # most telling terms of the query that are searched for
     reserved: int = 2  # places kept for runs and skills among commits
@@ -172,7 +173,9 @@ class Ranker:
         touched = _mentioned(doc, asked.paths)
         w = self._weights
         least = w.least_verified if _proved(stored) else w.least_coverage
-        if not self._near_enough(coverage / least, len(shared), cosine, touched):
+        if len(shared) < w.least_shared and coverage < w.alone:
+            return None
+        if not self._near_enough(coverage / least, cosine, touched):
             return None
         evidence = w.coverage * coverage + w.bm25 * bm25 + w.dense * max(0.0, cosine)
         score = (evidence + w.path * bool(touched)) * self._standing(stored)
@@ -180,10 +183,8 @@ class Ranker:
         words = [asked.spelt.get(term, term) for term in telling]
         return Found(stored, score, _why(stored, words, coverage, cosine, touched))
 
-    def _near_enough(self, coverage: float, shared: int, cosine: float, touched: str) -> bool:
+    def _near_enough(self, coverage: float, cosine: float, touched: str) -> bool:
         """Coverage is in units of its floor: half of it does when the vectors agree, or a path."""
-        if shared < self._weights.least_shared:
-            return False
         agreed = bool(touched) or cosine >= self._embedder.floor
         return coverage >= 1 or (agreed and coverage >= _HALF)
 

@@ -57,6 +57,13 @@ def test_it_finds_the_commit_and_says_why(memory: Memory, repo_factory: RepoFact
     assert (best.kind, best.trust) == ("episode", "untrusted")
 
 
+def test_one_telling_name_is_a_query(memory: Memory, repo_factory: RepoFactory):
+    repo = settings_repo(repo_factory)
+    memory.learn(repo)
+    assert titles(ask(memory, repo, "merge_settings"))[0] == FIX
+    assert ask(memory, repo, "split_settlements") == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
