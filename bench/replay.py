@@ -56,7 +56,7 @@ FORKS = {  # repositories that are mirrored under another name
     "scikit-learn/scikit-learn": "swe-bench/scikit-learn__scikit-learn",
 }
 QUICK = (  # both formats, small histories where there is a choice; the longest first
-    "mini2.2.7__django__django-11099",
+    "mini2.2.7__django__django-12453",
     "mini1.15__psf__requests-2931",
     "mini1.15__pydata__xarray-7233",
 )
