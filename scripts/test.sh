@@ -12,5 +12,7 @@ if [[ -z ${EVO_CHROMIUM:-} ]] && ! command -v chromium google-chrome >/dev/null;
 with playwright() as found: print(found.chromium.executable_path)')
   if [[ -x $chromium ]]; then export EVO_CHROMIUM=$chromium; fi
 fi
-scripts/check.sh
-exec .venv/bin/pytest "$@"
+checked=0
+scripts/check.sh || checked=$? # the tests' result is worth having all the same
+.venv/bin/pytest "$@"
+exit "$checked"
