@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from evo_agent.core.errors import EvoError, StoreError
+from evo_agent.core.errors import StoreError
 from evo_agent.core.types import to_json
 
 EVENTS_FILE = "events.jsonl"
@@ -97,6 +97,7 @@ class RunLog:
         self._observe = observe
         self._seq = next_seq
         self._calls = 0
+        self._abandoned = False  # interrupted: what is done on the way out is not the run's
         self._file = _open_append(folder / EVENTS_FILE)
         self._torn = _ends_torn(folder / EVENTS_FILE)
 
@@ -134,12 +135,12 @@ class RunLog:
         return not self._past.exhausted
 
     def emit(self, kind: str, **data: object) -> int:
-        """Append one event and return its number (-1 for progress while replaying).
+        """Append one event and return its number (-1 where nothing is written).
 
         Raises:
             StoreError: it cannot be written, or the run being resumed took another path.
         """
-        if kind in _OUTSIDE_THE_FLOW and self.replaying:
+        if self._abandoned or (kind in _OUTSIDE_THE_FLOW and self.replaying):
             return -1
         known = self._past.take(kind)
         if known is not None:
@@ -167,6 +168,8 @@ class RunLog:
         Raises:
             StoreError: the log cannot be written, or the resumed run took another path.
         """
+        if self._abandoned:
+            return perform()
         number, self._calls = self._calls, self._calls + 1
         intent = self._past.take(f"{kind}-call", digest(request))
         if intent is not None:
@@ -218,8 +221,11 @@ class RunLog:
     ) -> T:
         try:
             value = perform()
-        except EvoError as error:
-            self._append(f"{kind}-error", {"call": number, "cause": error.cause})
+        except Exception as error:
+            self._append(f"{kind}-error", {"call": number, "cause": str(error)})
+            raise
+        except BaseException:
+            self._abandoned = True  # the call stays in flight, as if the process had been killed
             raise
         data: dict[str, object] = {"call": number, "next_call": self._calls, "value": encode(value)}
         if repeated:

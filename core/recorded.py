@@ -4,14 +4,14 @@ Solvers see only these, so that nothing a solver learns escapes the log.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from evo_agent.core.codec import from_json
-from evo_agent.core.errors import EvoError
+from evo_agent.core.errors import EvoError, PatchRefusedError
 from evo_agent.core.events import RunLog, digest
 from evo_agent.core.protocols import Model, Recaller, Sandbox, TestRunner
 from evo_agent.core.types import (
@@ -32,7 +32,9 @@ class RecordedSandbox:
     """Wraps a sandbox; every call is logged, every command with the tree it left behind.
 
     When a run is resumed, answered calls touch nothing; before the first call that is really
-    performed, the tree of the last checkpoint is restored.
+    performed, the tree of the last checkpoint is restored, and the files that were written
+    outside it (a solver's instruments in /tmp) are written again. What commands left outside
+    the tree is gone with the sandbox that died.
 
     Args:
         sandbox: the real one.
@@ -45,6 +47,7 @@ class RecordedSandbox:
         self._log = log
         self._tree = base
         self._live = not log.replaying
+        self._outside: dict[str, bytes] = {}
 
     @property
     def name(self) -> str:
@@ -78,17 +81,8 @@ class RecordedSandbox:
         return CommandResult(**value)
 
     def read(self, path: str) -> bytes:
-        """Read a file; a missing one is an answer too, and logged as such."""
-
-        def perform() -> str | None:
-            try:
-                return self._pack(self._real().read(path))
-            except FileNotFoundError:
-                return None
-
-        value = self._log.call("read", {"path": path}, perform, _same, _same)
-        if value is None:
-            raise FileNotFoundError(path)
+        """Read a file; that it cannot be read is an answer too, and logged as such."""
+        value = self._answer("read", {"path": path}, lambda: self._pack(self._real().read(path)))
         return self._unpack(value)
 
     def write(self, path: str, data: bytes) -> None:
@@ -98,12 +92,15 @@ class RecordedSandbox:
             self._real().write(path, data)
             return self._checkpoint()
 
+        outside = path.startswith("/") and not path.startswith(f"{self.root}/")
+        if outside and not self._live:
+            self._outside[path] = data
         request = {"path": path, "content": self._pack(data)}
-        self._tree = self._log.call("write", request, perform, _same, str) or self._tree
+        self._tree = self._answer("write", request, perform) or self._tree
 
     def diff(self) -> str:
         """The workspace against its base."""
-        return self._log.call("diff", {}, lambda: self._real().diff(), str, str)
+        return self._answer("diff", {}, lambda: self._real().diff())
 
     def snapshot(self) -> str:
         """Id of the present tree."""
@@ -147,11 +144,35 @@ class RecordedSandbox:
         self._tree = value["tree"] or self._tree
         return from_json(TestReport, value["report"])
 
+    def _answer(self, kind: str, request: dict[str, object], perform: Callable[[], str]) -> str:
+        """A call whose expected failures are answers: they must not differ when resumed."""
+
+        def outcome() -> dict[str, str]:
+            try:
+                return {"value": perform()}
+            except FileNotFoundError as error:
+                return {"missing": str(error)}
+            except OSError as error:
+                return {"failed": str(error)}
+            except PatchRefusedError as error:
+                return {"refused": error.cause, "remedy": error.remedy}
+
+        found = self._log.call(kind, request, outcome, _same, dict)
+        if "missing" in found:
+            raise FileNotFoundError(found["missing"])
+        if "failed" in found:
+            raise OSError(found["failed"])
+        if "refused" in found:
+            raise PatchRefusedError(found["refused"], found["remedy"])
+        return str(found["value"])
+
     def _real(self) -> Sandbox:
         if not self._live:
             self._live = True
             if self._tree:
                 self._sandbox.restore(self._tree)
+            for path, data in self._outside.items():
+                self._sandbox.write(path, data)
         return self._sandbox
 
     def _checkpoint(self) -> str:
@@ -242,6 +263,8 @@ class RecordedModel:
 
     def query(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """Ask, or answer from the log."""
+        if len(messages) < self._seen:  # a new conversation: the next round's
+            self._seen = 0
         request = {
             "model": self._model.name,
             "prompt": digest([list(messages), list(tools)]),

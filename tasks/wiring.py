@@ -180,9 +180,10 @@ def _solver(start: Start, log: RunLog, model: Model | None) -> Solver:
     from evo_agent.core.agent import AgentSolver  # noqa: PLC0415
     from evo_agent.core.models import make_model, warm  # noqa: PLC0415
 
-    if model is None:
+    if model is None and not config.model.name.startswith("replay:"):
         warm()
-    return AgentSolver(RecordedModel(model or make_model(config.model), log), config)
+    chosen = model or make_model(config.model, _teller(log))
+    return AgentSolver(RecordedModel(chosen, log), config)
 
 
 def _memory(config: Config, repository: Repository, log: RunLog, stack: ExitStack) -> Memory | None:

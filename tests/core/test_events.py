@@ -88,6 +88,24 @@ def test_a_call_that_failed_is_tried_again_when_resumed(tmp_path: Path) -> None:
     assert kinds(tmp_path / "run")[:2] == ["step-call", "step-error"]
 
 
+def test_what_is_done_on_the_way_out_of_an_interrupted_call_is_not_the_runs(tmp_path: Path) -> None:
+    def interrupted(log: RunLog) -> None:
+        def perform() -> int:
+            raise KeyboardInterrupt
+
+        try:
+            log.call("step", {}, perform, int, int)
+        finally:
+            log.emit("tidying")
+            assert log.call("clean", {}, lambda: 3, int, int) == 3
+
+    with RunLog.create(tmp_path / "run") as log, pytest.raises(KeyboardInterrupt):
+        interrupted(log)
+    assert kinds(tmp_path / "run") == ["step-call"]
+    with RunLog.reopen(tmp_path / "run") as log:
+        assert log.call("step", {}, lambda: 7, int, int) == 7
+
+
 def test_failures_of_several_sessions_are_each_left_behind(tmp_path: Path) -> None:
     performed: list[str] = []
 

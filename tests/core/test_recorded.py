@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from evo_agent.core.errors import PatchRefusedError
 from evo_agent.core.events import RunLog, read_events
 from evo_agent.core.git import open_repository
 from evo_agent.core.recorded import RecordedSandbox
@@ -84,6 +85,44 @@ def test_a_restored_snapshot_is_what_a_resumed_run_starts_from(
         session(workspace, log, back)
     with RunLog.reopen(tmp_path / "run") as log:
         assert session(workspace, log, on) == "one\na.txt\n"
+
+
+def test_files_written_outside_the_tree_are_there_again(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """A solver keeps its instruments in /tmp, which dies with the sandbox."""
+
+    def write(sandbox: RecordedSandbox) -> None:
+        sandbox.write("/tmp/probe/jobs.json", b"old")
+        sandbox.write("/tmp/probe/jobs.json", b"new")
+
+    def use(sandbox: RecordedSandbox) -> str:
+        write(sandbox)
+        return sandbox.exec("cat /tmp/probe/jobs.json").output
+
+    with RunLog.create(tmp_path / "run") as log:
+        session(workspace, log, write)
+    with RunLog.reopen(tmp_path / "run") as log:
+        assert session(workspace, log, use) == "new"
+
+
+def test_a_refusal_is_answered_again_and_costs_no_later_step(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    def refused_then_mended(sandbox: RecordedSandbox) -> str:
+        sandbox.exec("ln -s /etc/passwd link; echo x >> count.txt")
+        with pytest.raises(PatchRefusedError, match="link"):
+            sandbox.diff()
+        with pytest.raises(OSError, match="cannot be written"):
+            sandbox.write("/etc/passwd", b"")
+        sandbox.exec("rm link; echo x >> count.txt")
+        return sandbox.diff()
+
+    with RunLog.create(tmp_path / "run") as log:
+        first = session(workspace, log, refused_then_mended)
+    with RunLog.reopen(tmp_path / "run") as log:
+        assert session(workspace, log, refused_then_mended) == first
+    assert str(first).count("\n+x") == 2
 
 
 def test_large_contents_are_blobs_not_log_lines(workspace: Workspace, tmp_path: Path) -> None:
