@@ -83,6 +83,9 @@ packages_missing() {
     # What the tests drive: a real browser, and a repository that is not Python's.
     has_browser || is_ubuntu || echo chromium
     have node || echo nodejs
+    # Playwright's driver is linked against it, and brings none.
+    compgen -G '/usr/lib*/*/libatomic.so.1' >/dev/null || compgen -G '/usr/lib*/libatomic.so.1' \
+      >/dev/null || echo libatomic1
   fi
 }
 
