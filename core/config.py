@@ -5,7 +5,9 @@ the nearest known one: a misspelt limit must not silently be no limit.
 """
 
 import difflib
+import math
 import os
+import stat
 import tomllib
 import types
 from collections.abc import Mapping
@@ -18,9 +20,20 @@ from evo_agent.core.errors import ConfigError
 STATE_FOLDER = ".evo"  # in the repository: runs and skills
 
 # A repository's own files are written by whoever wrote the repository. They may not switch the
-# isolation off, nor send prompts (and with them an API key) or records to a place of their choice.
-_NOT_FROM_REPOSITORIES = ("model.api_base", "memory.path")
+# isolation off, nor choose who gets prompts, records and the person's API key (some of litellm's
+# providers take a URL in the model's name, and "replay:" opens a file).
+_NOT_FROM_REPOSITORIES = ("model.name", "model.api_base", "memory.path")
 _NOT_LOCAL_FROM_REPOSITORIES = "sandbox.backend"
+_NOT_REMOTE_FROM_REPOSITORIES = "memory.embedder"
+# Nor lift what bounds the person's money and machine: from 0 (no limit) excluded up to these.
+_MOST_FROM_REPOSITORIES: Mapping[str, float] = {
+    "limits.tokens": 2_000_000,
+    "limits.dollars": 5.0,
+    "sandbox.memory_mb": 32_768,
+    "sandbox.cpus": 64,
+    "sandbox.processes": 4096,
+}
+_MAX_BYTES = 1024 * 1024  # of a configuration file
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,8 @@ def load_config(
     """
     config = Config()
     for table, source in _files(repo):
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{source} must be a table", "see `evo init` for an example")
         config = _apply(config, table, source)
         _refuse_what_is_not_theirs(table, source)
     config = _apply_environment(config, os.environ if environ is None else environ)
@@ -146,10 +161,10 @@ def cache_folder() -> Path:
     return Path(cache) / "evo"
 
 
-def _files(repo: Path | None) -> list[tuple[Mapping[str, Any], str]]:
+def _files(repo: Path | None) -> list[tuple[Any, str]]:
     if repo is None:
         return []
-    found: list[tuple[Mapping[str, Any], str]] = []
+    found: list[tuple[Any, str]] = []
     project = _toml(repo / "pyproject.toml").get("tool", {})
     if isinstance(project, Mapping) and "evo" in project:
         found.append((project["evo"], "pyproject.toml [tool.evo]"))
@@ -163,24 +178,47 @@ def _refuse_what_is_not_theirs(tables: Mapping[str, Any], source: str) -> None:
     for table, values in tables.items():
         for key, value in values.items():
             name = f"{table}.{key}"
-            isolation_off = name == _NOT_LOCAL_FROM_REPOSITORIES and value == "local"
-            if isolation_off or name in _NOT_FROM_REPOSITORIES:
+            if not _theirs_to_decide(name, value):
                 variable = f"EVO_{table}_{key}".upper()
                 raise ConfigError(
-                    f"{source} sets {name} = {value!r}, which a repository may not decide",
+                    f"{source} sets {name} = {value!r:.80}, which a repository may not decide",
                     f"remove it there, and set {variable} in your own environment if you want it",
                 )
 
 
+def _theirs_to_decide(name: str, value: Any) -> bool:
+    if name in _NOT_FROM_REPOSITORIES:
+        return False
+    if name == _NOT_LOCAL_FROM_REPOSITORIES:
+        return value != "local"
+    if name == _NOT_REMOTE_FROM_REPOSITORIES:
+        return ":" not in value
+    return name not in _MOST_FROM_REPOSITORIES or 0 < float(value) <= _MOST_FROM_REPOSITORIES[name]
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(_text(path))
     except FileNotFoundError:
         return {}
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply", "mend the file, or remove it") from None
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}", "mend the file, or remove it"
         ) from error
+
+
+def _text(path: Path) -> str:
+    """A repository's file, which may be anything: a pipe that never ends, a disk's worth."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("not a regular file")
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise ValueError(f"larger than {_MAX_BYTES >> 20} MB")
+    return raw.decode("utf-8")
 
 
 def _apply(config: Config, tables: Mapping[str, Any], source: str) -> Config:
@@ -223,7 +261,7 @@ def _known(name: str, owner: type, source: str) -> str:
         return name
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-    raise ConfigError(f"{source}: unknown key {name!r}", hint)
+    raise ConfigError(f"{source}: unknown key {name!r:.80}", hint)
 
 
 def _convert(value: Any, wanted: Any, source: str) -> Any:
@@ -240,15 +278,15 @@ def _convert(value: Any, wanted: Any, source: str) -> Any:
             return _boolean(value)
         if wanted in (int, float) and not isinstance(value, bool):
             number = wanted(value)
-            if number < 0:
+            if number < 0 or not math.isfinite(number):  # nan compares as below every limit
                 raise ValueError("negative")  # noqa: TRY301
             return number
         if wanted is str and isinstance(value, str):
             return value
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     name = getattr(wanted, "__name__", str(wanted))
-    raise ConfigError(f"{source}: {value!r} is not a {name}", "see `evo init` for an example")
+    raise ConfigError(f"{source}: {value!r:.80} is not a {name}", "see `evo init` for an example")
 
 
 def _boolean(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Configuration: files, then variables, then flags; nothing misspelt passes silently."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("[limits]\nsteps = -1\n", "-1 is not a int"),
         ("limits = 3\n", "limits must be a table"),
         ("[limits\n", "cannot be read"),
+        ("[limits]\nseconds = nan\n", "nan is not a float"),
+        ("[limits]\nsteps = inf\n", "inf is not a int"),
+        ("x = " + "[" * 100_000, "nested too deeply"),
+        ("x = '" + "a" * 2**20 + "'", "larger than 1 MB"),
         ("[memory]\nenabled = 'perhaps'\n", "'perhaps' is not a bool"),
     ],
 )
@@ -49,6 +54,13 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, text: str, cause: 
         "[sandbox]\nbackend = 'local'\n",
         "[model]\napi_base = 'http://collector.example/v1'\n",
         "[memory]\npath = '/home/someone/.ssh'\n",
+        "[memory]\nembedder = 'litellm:huggingface/https://collector.example'\n",
+        "[model]\nname = 'huggingface/https://collector.example'\n",
+        "[model]\nname = 'replay:/home/someone/.ssh/id_ed25519'\n",
+        "[limits]\ndollars = 0\n",
+        "[limits]\ndollars = 500\n",
+        "[sandbox]\nmemory_mb = 0\n",
+        "[sandbox]\nprocesses = 1000000\n",
     ],
 )
 def test_a_repository_cannot_switch_isolation_off_or_choose_where_prompts_go(
@@ -56,6 +68,25 @@ def test_a_repository_cannot_switch_isolation_off_or_choose_where_prompts_go(
 ) -> None:
     (tmp_path / "evo.toml").write_text(text)
     with pytest.raises(ConfigError, match="a repository may not decide"):
+        load_config(tmp_path, environ={})
+
+
+@pytest.mark.parametrize("name", ["evo.toml", "pyproject.toml"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_file_that_never_ends_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / name
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "folder": path.mkdir,
+    }[kind]()
+    with pytest.raises(ConfigError, match=name):
+        load_config(tmp_path, environ={})
+
+
+def test_tool_evo_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool]\nevo = 3\n")
+    with pytest.raises(ConfigError, match="must be a table"):
         load_config(tmp_path, environ={})
 
 
