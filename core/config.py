@@ -190,7 +190,7 @@ def _theirs_to_decide(name: str, value: Any) -> bool:
     if name in _NOT_FROM_REPOSITORIES:
         return False
     if name == _NOT_LOCAL_FROM_REPOSITORIES:
-        return value != "local"
+        return bool(value != "local")
     if name == _NOT_REMOTE_FROM_REPOSITORIES:
         return ":" not in value
     return name not in _MOST_FROM_REPOSITORIES or 0 < float(value) <= _MOST_FROM_REPOSITORIES[name]

@@ -64,7 +64,7 @@ def _parse(line: str) -> Event | None:
     try:
         raw = json.loads(line)
         return Event(int(raw["seq"]), str(raw["time"]), str(raw["kind"]), dict(raw["data"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

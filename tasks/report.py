@@ -59,7 +59,7 @@ def write_report(folder: Path) -> Path:
 
 def _private(path: str, flags: int) -> int:
     """For the owner's eyes only, as the log is: outputs may hold secrets."""
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def render(story: Story) -> str:

@@ -16,6 +16,7 @@ from evo_agent.core.errors import EvoError, StoreError
 from evo_agent.core.events import EVENTS_FILE, Event, RunLog, read_events
 from evo_agent.core.types import Candidate, Cost, Recalled, Task
 from evo_agent.tasks.fix import FixRequest, FixResult, drive
+from evo_agent.tasks.seal import check_seal, is_plain
 
 RUNS_FOLDER = "runs"
 
@@ -74,7 +75,8 @@ def list_runs(root: Path) -> tuple[RunSummary, ...]:
     """Every run of a repository, newest first. Folders without a readable log are left out."""
     folder = root / STATE_FOLDER / RUNS_FOLDER
     found = sorted(folder.glob(f"*/{EVENTS_FILE}"), reverse=True) if folder.is_dir() else []
-    return tuple(s for path in found if (s := summarise(path.parent)) is not None)
+    plain = [path.parent for path in found if is_plain(path.parent)]
+    return tuple(s for run in plain if (s := summarise(run)) is not None)
 
 
 def find_run(root: Path, prefix: str) -> Path:
@@ -98,6 +100,13 @@ def summarise(folder: Path) -> RunSummary | None:
     events = list(read_events(folder))
     if not events or events[0].kind != "run-start":
         return None
+    try:
+        return _summary(folder, events)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None  # a log that evo did not write
+
+
+def _summary(folder: Path, events: list[Event]) -> RunSummary:
     last: dict[str, Event] = {event.kind: event for event in events}
     verdict, phase = last.get("verdict"), last.get("phase")
     end = last.get("run-end") or last.get("run-stopped")
@@ -123,15 +132,16 @@ def _cost(events: list[Event]) -> Cost:
 
 
 def read_start(folder: Path) -> Start:
-    """What the run began with.
+    """What the run began with, to act on it.
 
     Raises:
-        StoreError: the log does not say.
+        StoreError: the log does not say, or the run was not made here.
     """
     first = next(read_events(folder), None)
     if first is None or first.kind != "run-start":
         raise StoreError(f"{folder} holds no run", "see `evo runs list`")
     data: Any = first.data
+    check_seal(folder, data)
     return Start(
         task=from_json(Task, data["task"]),
         request=from_json(FixRequest, data["request"]),

@@ -24,6 +24,7 @@ from evo_agent.tasks.issue import make_task
 from evo_agent.tasks.knowledge import open_memory
 from evo_agent.tasks.results import Attempt, FixRequest, Written
 from evo_agent.tasks.runs import Start, exclusive, new_run
+from evo_agent.tasks.seal import SEAL, refuse_links, seal
 from evo_agent.tasks.testing import make_runner
 from evo_agent.tasks.verify import FreshVerifier
 
@@ -63,6 +64,7 @@ def begin(
     repository = open_repository(request.repo)
     check_delivery(repository, request.delivery, stash=request.stash)
     task = make_task(repository, request.issue, tests=request.tests, log=request.log)
+    refuse_links(repository.root)
     ignore_state_folder(repository.root)
     start = Start(task, replace(request, repo=repository.root), with_backend(config))
     return start, begin_run(start, observe, stack)
@@ -73,7 +75,8 @@ def begin_run(start: Start, observe: Callable[[Event], None], stack: ExitStack) 
     folder = new_run(start.request.repo)
     log = stack.enter_context(RunLog.create(folder, observe=observe))
     stack.enter_context(exclusive(folder))
-    log.emit("run-start", run=folder.name, version=__version__, **to_json(start))
+    data = {"run": folder.name, "version": __version__, **to_json(start)}
+    log.emit("run-start", **data, **{SEAL: seal(data)})
     return log
 
 
@@ -174,9 +177,9 @@ def _solver(start: Start, log: RunLog, model: Model | None) -> Solver:
     config = start.config
     kind = start.request.solver or ("agent" if model or config.model.name else "repair")
     if kind == "repair":
-        from evo_agent.core.repair import RepairSolver  # noqa: PLC0415
+        from evo_agent.core.repair import RepairSolver, SearchLimits  # noqa: PLC0415
 
-        return RepairSolver()
+        return RepairSolver(SearchLimits.within(config.limits))
     from evo_agent.core.agent import AgentSolver  # noqa: PLC0415
     from evo_agent.core.models import make_model, warm  # noqa: PLC0415
 
