@@ -92,6 +92,19 @@ def model_server() -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture
+def engine_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Reach the real engine through a Forwarder of tests/engine_cut.py; `.stop()` cuts it."""
+    from evo_agent.sandboxes import engine
+
+    (address, *_) = engine.sockets("docker")
+    path = tmp_path / "d"  # a socket's name is short
+    made = _neighbour("engine_cut").Forwarder(path, address.removeprefix("unix://"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    yield made
+    made.stop()
+
+
 @pytest.fixture(autouse=True)
 def own_evo_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test its own memory; the cache of built environments stays shared."""

@@ -1,15 +1,13 @@
 """Docker's own troubles: an engine that is not there, that goes, and containers left behind."""
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,60 +24,6 @@ pytestmark = pytest.mark.docker
 Opener = Callable[..., Any]
 
 
-class Forwarder:
-    """A socket before the real engine's, which can be cut as a stopped engine cuts it."""
-
-    def __init__(self, path: Path, target: str) -> None:
-        self._target = target
-        self._open: list[socket.socket] = []
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._path = path
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def stop(self) -> None:
-        self._path.unlink(missing_ok=True)
-        for connection in [self._server, *self._open]:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for connection in [self._server, *self._open]:
-            connection.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                here, _ = self._server.accept()
-            except OSError:
-                return
-            there = socket.socket(socket.AF_UNIX)
-            there.connect(self._target)
-            self._open += [here, there]
-            for pair in ((here, there), (there, here)):
-                self._threads.append(threading.Thread(target=self._copy, args=pair, daemon=True))
-                self._threads[-1].start()
-
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-
-@pytest.fixture
-def forwarder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwarder]:
-    (address, *_) = engine.sockets("docker")
-    with_short_name = tmp_path / "d"
-    made = Forwarder(with_short_name, address.removeprefix("unix://"))
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{with_short_name}")
-    yield made
-    made.stop()
-
-
 def test_no_engine_is_one_line_with_its_remedy(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -90,12 +34,10 @@ def test_no_engine_is_one_line_with_its_remedy(
     assert "systemctl start docker" in raised.value.remedy
 
 
-def test_an_engine_that_stops_mid_run_is_an_infrastructure_error(
-    forwarder: Forwarder, opener: Opener
-):
+def test_an_engine_that_stops_mid_run_is_an_infrastructure_error(engine_cut: Any, opener: Opener):
     sandbox = opener("docker")
     assert sandbox.exec("echo before").output == "before\n"
-    timer = threading.Timer(0.5, forwarder.stop)
+    timer = threading.Timer(0.5, engine_cut.stop)
     timer.start()
     with pytest.raises(SandboxError, match="docker engine") as raised:
         sandbox.exec("sleep 30; echo never")
