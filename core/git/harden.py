@@ -8,7 +8,7 @@ runs with the variables below, which silence each key of git-config(1) that name
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +142,7 @@ class GitDir:
         index: the index file, when it is not the folder's own.
         objects: where new objects go, when not to the folder's own store.
         silenced: see `git_environment`.
+        keeper: whatever has to live as long as the folder is used.
     """
 
     path: Path
@@ -149,6 +150,7 @@ class GitDir:
     index: Path | None = None
     objects: Path | None = None
     silenced: tuple[str, ...] = ()
+    keeper: object = field(default=None, compare=False, repr=False)
 
     def command(self, *arguments: str) -> list[str]:
         """The argv for a git command in this folder."""

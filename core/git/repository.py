@@ -4,16 +4,15 @@ import hashlib
 import re
 import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git.harden import GitDir, GitError, execute, git_environment
 from evo_agent.core.git.lfs import unchanged_pointer
-from evo_agent.core.git.view import borrow_objects, init_bare, make_view
+from evo_agent.core.git.view import TemporaryFolder, borrow_objects, init_bare, make_view
 
 STATE_FOLDER = ".evo"  # the same as core.config's, which this layer does not import
 
@@ -63,8 +62,7 @@ class Repository:
     def view(self) -> GitDir:
         """A private git folder with the same objects; refs as they were when first asked for."""
         folder = make_view(self.own, self.common_dir, self.object_format, self.config)
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return GitDir(folder)
+        return GitDir(folder, keeper=TemporaryFolder(folder))
 
     @property
     def objects(self) -> Path:
@@ -135,7 +133,7 @@ class Repository:
             index = Path(scratch) / "index"
             if (self.git_dir / "index").is_file():
                 shutil.copyfile(self.git_dir / "index", index)
-            tree = GitDir(self.view.path, work_tree=self.root, index=index)
+            tree = replace(self.view, work_tree=self.root, index=index)
             options = ("--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
             (self.view.path / "HEAD").write_text(self.head + "\n")
             status = tree.run("status", *options, "--untracked-files=normal")
@@ -190,8 +188,8 @@ def open_repository(path: Path) -> Repository:
 def git_command(repository: Repository, *arguments: str) -> list[str]:
     """The argv for reading a repository's objects and refs with git, for code that streams.
 
-    To be run with `git_environment()`. It reads through the view: no configuration of the
-    repository takes part, and refs are as they were when the view was made.
+    To be run with `git_environment()`, while the repository object is alive: its view goes
+    with it. No configuration takes part, and refs are as they were when the view was made.
     """
     return repository.view.command(*arguments)
 

@@ -7,6 +7,7 @@ settings that change how files are written (line ends, modes) are carried over, 
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,13 @@ CARRIED = (
     "core.trustctime",
 )
 READ_FILES = ("core.attributesfile", "core.excludesfile")  # paths, for the user's own tree only
+
+
+class TemporaryFolder:
+    """Deletes a folder when nothing refers to it any more, or when the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._end = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
 
 
 def init_bare(folder: Path, object_format: str, settings: Mapping[str, str]) -> GitDir:
