@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _ACTION_WIDTH = 100
 _RECALLED_SHOWN = 3
 _TO_BE_SEEN = ("not limited", "warning", "memory:")  # progress that must not scroll away
+_SETTING_UP = "setting up"
 _GISTS = {
     "recall": ": what does memory know of this?",
     "plan": ": what fails, before anything is changed?",
@@ -52,7 +53,7 @@ class Tally:
 
     run: str = ""
     started_run: bool = False
-    phase: str = "setting up"
+    phase: str = _SETTING_UP
     recalled: str = ""
     round: int = 1
     step: int = 0
@@ -121,7 +122,9 @@ def _on_write(tally: Tally, data: Mapping[str, Any]) -> str:
 
 def _on_progress(tally: Tally, data: Mapping[str, Any]) -> str:
     tally.last = str(data.get("text", ""))
-    return f"  {tally.last}" if tally.last.startswith(_TO_BE_SEEN) else ""
+    # Set-up may take minutes (an image, an environment) and says little: all of it is shown.
+    shown = tally.phase == _SETTING_UP or tally.last.startswith(_TO_BE_SEEN)
+    return f"  {tally.last}" if shown and tally.last else ""
 
 
 def _on_recall(tally: Tally, data: Mapping[str, Any]) -> str:

@@ -73,9 +73,16 @@ def test_off_a_terminal_milestones_are_plain_lines(
 
 def test_what_is_not_limited_is_said_aloud(capsys: pytest.CaptureFixture[str]):
     with watch() as observe:
-        observe(Event(0, "", "progress", {"text": "not limited here: memory"}))
-        observe(Event(1, "", "progress", {"text": "looks around"}))
-    assert capsys.readouterr().err == "  not limited here: memory\n"
+        observe(Event(0, "", "phase", {"phase": "act"}))
+        observe(Event(1, "", "progress", {"text": "not limited here: memory"}))
+        observe(Event(2, "", "progress", {"text": "looks around"}))
+    assert capsys.readouterr().err.splitlines()[1:] == ["  not limited here: memory"]
+
+
+def test_setting_up_is_told_step_by_step(capsys: pytest.CaptureFixture[str]):
+    with watch() as observe:
+        observe(Event(0, "", "progress", {"text": "building the environment (uv.lock)"}))
+    assert capsys.readouterr().err == "  building the environment (uv.lock)\n"
 
 
 def test_quiet_says_nothing(events: list[Event], capsys: pytest.CaptureFixture[str]):
