@@ -114,9 +114,15 @@ class Workspace:
             return tree
 
     def restore(self, tree: str) -> None:
-        """Bring the files back to a snapshot; files it does not have go, ignored ones stay."""
-        with self._recorded() as (_, present, scan):
-            self._move(present, tree, scan.nested)
+        """Bring the files back to a snapshot; files it does not have go, ignored ones stay.
+
+        What counts is what the snapshot ignores: files that only later rules ignored go.
+        """
+        for _ in range(2):
+            with self._recorded() as (_, present, scan):
+                if present == tree and not scan.nested:
+                    return
+                self._move(present, tree, scan.nested)
 
     def apply(self, patch: str) -> None:
         """Apply a patch to the tree as it is, all of it or nothing.
