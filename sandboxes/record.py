@@ -55,8 +55,7 @@ class Recorder:
         scan = Walker(self.root, self.modes, self.private, self._ignored).walk()
         index = self._index()
         changed = [p for p, f in scan.files.items() if not self._same(p, f, index.get(p))]
-        if sum(scan.files[p].size for p in changed) > MAX_CHANGED_BYTES + MAX_FILE_BYTES:
-            changed = self._without_huge(changed, scan)
+        changed = self._without_huge(changed, scan)
         gone = [p for p, (mode, _) in index.items() if mode != SUBMODULE and p not in scan.files]
         self._update(scan, [p for p in gone if scan.knows(p)], changed)
         self._remember(scan, started)
