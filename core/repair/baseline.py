@@ -28,6 +28,7 @@ class Baseline:
         probed: whether the probe works with this project's runner.
         test: seconds a candidate's test may take.
         total: seconds a candidate's session may take.
+        seconds: what measuring took.
     """
 
     failing: tuple[str, ...]
@@ -38,6 +39,7 @@ class Baseline:
     probed: bool
     test: float
     total: float
+    seconds: float
 
 
 def test_files(tests: Sequence[str]) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ def measure(assignment: Assignment, driver: Driver, limits: SearchLimits) -> Bas
     found = {r.id: r for r in batch.results}
     plain = found.get("plain")
     if plain is None or not plain.tests:
-        return _without_probe(assignment, limits)
+        return _without_probe(assignment, limits, batch.seconds)
     failing = [t for t in plain.tests if t.outcome in FAILING and named(t.test, driver.first)]
     passing = [t for t in plain.tests if t.outcome is Outcome.PASSED]
     places = _spectrum(found.get("traced"), driver.first)
@@ -75,6 +77,7 @@ def measure(assignment: Assignment, driver: Driver, limits: SearchLimits) -> Bas
         probed=True,
         test=test,
         total=_total(plain.tests, test),
+        seconds=batch.seconds,
     )
 
 
@@ -90,7 +93,7 @@ def _spectrum(traced: JobResult | None, first: Sequence[str]) -> tuple[Place, ..
     return from_spectrum(kept, test_files([t.test for t in kept]))
 
 
-def _without_probe(assignment: Assignment, limits: SearchLimits) -> Baseline:
+def _without_probe(assignment: Assignment, limits: SearchLimits, seconds: float) -> Baseline:
     """Another runner than pytest, or a project the probe cannot live in."""
     tests, failing = assignment.tests, assignment.task.failing_tests
     report = assignment.before or tests.run(assignment.sandbox, failing, timeout=BASE_TOTAL)
@@ -105,4 +108,5 @@ def _without_probe(assignment: Assignment, limits: SearchLimits) -> Baseline:
         probed=False,
         test=limits.test_seconds,
         total=max(10.0, 3.0 * report.duration),
+        seconds=seconds + report.duration,
     )

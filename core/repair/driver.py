@@ -6,15 +6,17 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from evo_agent.core.protocols import Sandbox, TestRunner
 from evo_agent.core.repair.edits import Edit
-from evo_agent.core.types import Outcome
+from evo_agent.core.types import CommandResult, Outcome
 
 PLUGIN = "evo_probe"
 START_SECONDS = 60.0  # what a start of pytest may take, on top of the batch's own budget
 MAX_RESULTS_BYTES = 64 * 1024 * 1024
+RESULTS_FOLLOW = "-- evo-probe: results --"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,11 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What a batch found; jobs it had no time for are absent."""
+    """What a batch found; jobs it had no time for are absent. `seconds` as recorded."""
 
     results: tuple[JobResult, ...] = ()
     preloaded: tuple[str, ...] = ()
-    output: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ class Driver:
         }
         self.sandbox.write(f"{self.folder}/jobs.json", json.dumps(batch).encode())
         longest = max((j.total for j in jobs), default=0.0)
-        result = self.sandbox.exec(self._command(), timeout=budget + longest + START_SECONDS)
-        return BatchResult(*self._results(), output=result.output)
+        done = self.sandbox.exec(self._command(), timeout=budget + longest + START_SECONDS)
+        return BatchResult(*_read(self._results(done)), seconds=done.duration)
 
     def close(self) -> None:
         """Take the probe out of the sandbox again."""
@@ -148,21 +150,45 @@ class Driver:
             self.installed.append(PLUGIN)
 
     def _command(self) -> str:
+        """Run a batch and print its results.
+
+        They are part of what the command answers, so that a run which is killed after it and
+        resumed in another sandbox, whose /tmp is empty, still has them.
+        """
         folder = shlex.quote(self.folder)
         return (
             f"rm -f {folder}/*.jsonl; export EVO_PROBE={folder}/jobs.json "
             f'PYTHONPATH={folder}"${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONDONTWRITEBYTECODE=1 '
-            f'PYTEST_ADDOPTS="$PYTEST_ADDOPTS -p {PLUGIN}"; {self.tests.command(self.files)}'
+            f'PYTEST_ADDOPTS="$PYTEST_ADDOPTS -p {PLUGIN}"; {self.tests.command(self.files)}\n'
+            f"echo; echo '{RESULTS_FOLLOW}'; cat {folder}/results.jsonl 2>/dev/null"
         )
 
-    def _results(self) -> tuple[tuple[JobResult, ...], tuple[str, ...]]:
+    def _results(self, done: CommandResult) -> bytes:
+        """What the probe wrote: as printed, or from its file when printing was cut short."""
+        printed = done.output.encode()
+        if done.truncated:
+            printed = _kept(done.full_output)
+        _, marker, results = printed.rpartition(f"\n{RESULTS_FOLLOW}\n".encode())
+        if marker and not done.timed_out:
+            return results
         try:
-            data = self.sandbox.read(f"{self.folder}/results.jsonl")[:MAX_RESULTS_BYTES]
-        except FileNotFoundError:
-            return (), ()
-        entries = list(_entries(data))
-        preloaded = [str(p) for e in entries for p in e.get("preloaded", ())]
-        return tuple(_result(e) for e in entries if "id" in e), tuple(preloaded)
+            return self.sandbox.read(f"{self.folder}/results.jsonl")[:MAX_RESULTS_BYTES]
+        except OSError:
+            return b""
+
+
+def _kept(path: Path | None) -> bytes:
+    """The whole output that the sandbox kept on the host, if it did."""
+    try:
+        return path.read_bytes()[:MAX_RESULTS_BYTES] if path else b""
+    except OSError:
+        return b""
+
+
+def _read(data: bytes) -> tuple[tuple[JobResult, ...], tuple[str, ...]]:
+    entries = list(_entries(data))
+    preloaded = [str(p) for e in entries for p in e.get("preloaded", ())]
+    return tuple(_result(e) for e in entries if "id" in e), tuple(preloaded)
 
 
 def _job(job: Job, root: str) -> dict[str, Any]:

@@ -13,10 +13,14 @@ from evo_agent.core.repair.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of candidates: how many were tried, and which hold."""
+    """What became of candidates: how many were tried, which hold, and what it took.
+
+    `seconds` are of the recorded results, never a clock's: a resumed run decides by them again.
+    """
 
     tried: int
     plausible: tuple[Mutant, ...]
+    seconds: float
 
 
 class Evaluator(Protocol):
@@ -58,7 +62,7 @@ class ProbeEvaluator:
         good = {r.id for r in batch.results if r.plausible and not r.killed}
         # A probe that died says nothing; its first candidate counts as tried and failed.
         tried = max(1, len(batch.results))
-        return Trial(tried, tuple(m for m in mutants if m.key in good))
+        return Trial(tried, tuple(m for m in mutants if m.key in good), batch.seconds)
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,17 @@ class RunnerEvaluator:
                 plausible.append(mutant)
             if spent > seconds or len(plausible) >= enough:
                 break
-        return Trial(tried, tuple(plausible))
+        return Trial(tried, tuple(plausible), spent)
 
     def _holds(self, mutant: Mutant) -> tuple[float, bool]:
-        try:
-            write_mutant(self.sandbox, self.sources[mutant.path], mutant)
-            report = self.tests.run(self.sandbox, self.first, timeout=self.total)
-            spent, holds = report.duration, bool(report.passing) and not report.failing
-            if holds and self.then:
-                report = self.tests.run(self.sandbox, self.then, timeout=self.total)
-                spent, holds = spent + report.duration, not set(report.failing) & set(self.then)
-            return spent, holds
-        finally:
-            self.sandbox.restore(self.clean)
+        write_mutant(self.sandbox, self.sources[mutant.path], mutant)
+        report = self.tests.run(self.sandbox, self.first, timeout=self.total)
+        spent, holds = report.duration, bool(report.passing) and not report.failing
+        if holds and self.then:
+            report = self.tests.run(self.sandbox, self.then, timeout=self.total)
+            spent, holds = spent + report.duration, not set(report.failing) & set(self.then)
+        self.sandbox.restore(self.clean)
+        return spent, holds
 
 
 def write_mutant(sandbox: Sandbox, source: Source, mutant: Mutant) -> None:

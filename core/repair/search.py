@@ -1,9 +1,11 @@
 """The search: suspicious lines to an ordered queue of candidates, tried in batches."""
 
-import time
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
+from evo_agent.core.config import LimitsConfig
 from evo_agent.core.repair.edits import Mutant, apply_edits
 from evo_agent.core.repair.evaluate import Evaluator
 from evo_agent.core.repair.localise import Place
@@ -17,7 +19,7 @@ class SearchLimits:
     """What one search may use.
 
     Attributes:
-        seconds: wall time, for one round.
+        seconds: time spent running tests, for all rounds of a task.
         candidates: candidates tried, for one round.
         plausible: how many plausible candidates are collected before one is chosen.
         further: how many candidates are tried after the first plausible one, at most.
@@ -40,6 +42,11 @@ class SearchLimits:
     test_seconds: float = 2.0
     files: int = 8
 
+    @classmethod
+    def within(cls, limits: LimitsConfig) -> Self:
+        """The usual limits, with the time that a whole run may take (0: no limit)."""
+        return cls(seconds=limits.seconds if limits.seconds > 0 else math.inf)
+
 
 @dataclass
 class SearchState:
@@ -47,6 +54,7 @@ class SearchState:
 
     tried: set[str] = field(default_factory=set)
     count: int = 0
+    seconds: float = 0.0  # spent running tests, by the recorded results
     waiting: list[Mutant] = field(default_factory=list)  # plausible, not handed over yet
 
 
@@ -105,6 +113,7 @@ def search(
         trial = evaluator.evaluate(batch, seconds=clock.slice(), enough=missing)
         state.tried |= {m.key for m in batch[: trial.tried]}
         state.count += trial.tried
+        state.seconds += trial.seconds
         state.waiting += trial.plausible
         batch = batch[trial.tried :]
         report(_line(state), state.count)
@@ -123,11 +132,15 @@ def fresh(candidates: Iterable[Mutant], admits: Filter, state: SearchState) -> I
 
 
 class _Clock:
-    """Says when a search is over; the first plausible candidate leaves it a little longer."""
+    """Says when a search is over; the first plausible candidate leaves it a little longer.
+
+    Its time is the sum of what the tests took, as recorded: by a real clock, a resumed run
+    would be through with the first half in no time and then decide otherwise.
+    """
 
     def __init__(self, limits: SearchLimits, state: SearchState) -> None:
         self._limits, self._state = limits, state
-        self._end = time.monotonic() + limits.seconds
+        self._end = limits.seconds
         self._last = state.count + limits.candidates
         self._found = False
 
@@ -135,14 +148,14 @@ class _Clock:
         """Why it is over; empty while it is not."""
         if self._state.waiting and not self._found:
             self._found = True
-            self._end = min(self._end, time.monotonic() + self._limits.further_seconds)
+            self._end = min(self._end, self._state.seconds + self._limits.further_seconds)
             self._last = min(self._last, self._state.count + self._limits.further)
         if len(self._state.waiting) >= self._limits.plausible:
             return "submitted"
-        if time.monotonic() >= self._end:
+        if self._state.seconds >= self._end:
             return "time limit"
         return "candidate limit" if self._state.count >= self._last else ""
 
     def slice(self) -> float:
         """Seconds for the next batch."""
-        return max(0.1, min(self._limits.batch_seconds, self._end - time.monotonic()))
+        return max(0.1, min(self._limits.batch_seconds, self._end - self._state.seconds))

@@ -1,9 +1,9 @@
 """The repair solver: test-guided search for a small patch, without a model."""
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from evo_agent.core.protocols import Assignment
@@ -32,6 +32,8 @@ from evo_agent.core.repair.source import Source, UnparsableError
 from evo_agent.core.types import Candidate, Cost
 
 NO_TEST = "no failing test"
+EXHAUSTED = "search exhausted"
+OUT_OF_TIME = "time limit"
 CONFIRM_SECONDS = 120.0
 
 
@@ -66,8 +68,11 @@ class RepairSolver:
     manner of AE and mutation-based repair (Weimer et al., ASE 2013; Debroy and Wong, ICST
     2010) instead of a genetic search.
 
+    What it does next depends on what the sandbox answered and on nothing else (no clock), so
+    that a killed run can be resumed over the log of those answers.
+
     Args:
-        limits: for one round.
+        limits: see SearchLimits; `SearchLimits.within` makes them of a run's.
     """
 
     def __init__(self, limits: SearchLimits | None = None) -> None:
@@ -85,17 +90,17 @@ class RepairSolver:
         Raises:
             InfrastructureError: the sandbox died.
         """
-        started = time.monotonic()
         if not assignment.task.failing_tests:
             note = "The repair solver is guided by a failing test, and none was named."
-            return Candidate("", note=note, stopped=NO_TEST)
+            return Candidate("", note=note, stopped=NO_TEST, final=True)
         if assignment.round == 1:
             self._memories.pop(assignment.task.id, None)
         memory = self._memories.setdefault(assignment.task.id, _Memory())
         for diagnosis in assignment.feedback:
             memory.must_hold |= set(diagnosis.tests) - set(assignment.task.failing_tests)
+        before = memory.state.seconds
         candidate = self._attempt(assignment, memory)
-        return _with_cost(candidate, time.monotonic() - started)
+        return replace(candidate, cost=Cost(seconds=memory.state.seconds - before))
 
     def _attempt(self, assignment: Assignment, memory: _Memory) -> Candidate:
         sandbox = assignment.sandbox
@@ -104,37 +109,38 @@ class RepairSolver:
         first = assignment.task.failing_tests
         files = test_files([*first, *sorted(memory.must_hold)])
         driver = Driver(sandbox, assignment.tests, files, first, near=self.limits.near)
-        try:
-            if memory.baseline is None:
-                assignment.progress("measuring the failing tests and their neighbours")
-                memory.baseline = measure(assignment, driver, self.limits)
-                sandbox.restore(clean)
-            base = memory.baseline
-            sources = _sources(assignment, base, self.limits.files)
-            return self._search(
-                _Round(assignment, memory, clean, base, sources, driver, self.limits)
-            )
-        finally:
-            driver.close()
+        if memory.baseline is None:
+            _say(assignment, "measuring the failing tests and their neighbours", 0)
+            memory.baseline = measure(assignment, driver, self.limits)
+            memory.state.seconds += memory.baseline.seconds
+            sandbox.restore(clean)
+        base = memory.baseline
+        sources = _sources(assignment, base, self.limits.files)
+        this = _Round(assignment, memory, clean, base, sources, driver, self.limits)
+        candidate = self._search(this)
+        driver.close()  # not when interrupted: the sandbox ends then, and would start anew
+        return candidate
 
     def _search(self, this: _Round) -> Candidate:
         if not this.baseline.failing:
-            return Candidate("", note="The named tests pass here.", stopped="nothing fails")
+            note = "The named tests pass here."
+            return Candidate("", note=note, stopped="nothing fails", final=True)
         if not this.sources:
             note = "No suspicious line in a Python file that can be parsed."
-            return Candidate("", note=note, stopped="nothing to edit")
+            return Candidate("", note=note, stopped="nothing to edit", final=True)
         _announce(this)
         known = hints(this.assignment.recalled)
         state, reason = this.memory.state, "submitted"
         candidates = queue(this.sources, this.baseline.places, known)
-        new = fresh(candidates, Filter(this.sources.values()), state)
-        if not state.waiting:
-            evaluator, report = _evaluator(this), _reporter(this.assignment)
-            reason = search(new, evaluator, this.limits, state, report)
-        for mutant in ranked(state.waiting):
-            state.waiting.remove(mutant)
-            if _confirmed(this, mutant):
-                return _candidate(this, mutant)
+        while reason == "submitted":
+            if not state.waiting:
+                new = fresh(candidates, Filter(this.sources.values()), state)
+                evaluator, report = _evaluator(this), partial(_say, this.assignment)
+                reason = search(new, evaluator, this.limits, state, report)
+            for mutant in ranked(state.waiting):
+                state.waiting.remove(mutant)
+                if _confirmed(this, mutant):
+                    return _candidate(this, mutant)
         return _nothing(this, reason)
 
 
@@ -191,16 +197,12 @@ def _announce(this: _Round) -> None:
     how = "coverage" if this.baseline.traced else "tracebacks"
     top = this.baseline.places[0]
     line = f"{len(this.baseline.places)} suspicious lines by {how}; first {top.path}:{top.line}"
-    this.assignment.progress(line)
-    this.assignment.log.emit("progress", text=line, step=0)
+    _say(this.assignment, line, 0)
 
 
-def _reporter(assignment: Assignment) -> Any:
-    def report(line: str, step: int) -> None:
-        assignment.progress(line)
-        assignment.log.emit("progress", text=line, step=step)
-
-    return report
+def _say(assignment: Assignment, line: str, step: int) -> None:
+    """One line for people. `assignment.progress` would write it to the log once more."""
+    assignment.log.emit("progress", text=line, step=step)
 
 
 def _confirmed(this: _Round, mutant: Mutant) -> bool:
@@ -209,6 +211,7 @@ def _confirmed(this: _Round, mutant: Mutant) -> bool:
     sandbox.restore(this.clean)
     write_mutant(sandbox, this.sources[mutant.path], mutant)
     report = this.assignment.tests.run(sandbox, first, timeout=CONFIRM_SECONDS)
+    this.memory.state.seconds += report.duration
     sandbox.restore(this.clean)
     if report.failing or not report.passing:
         return False
@@ -250,13 +253,10 @@ def _nothing(this: _Round, reason: str) -> Candidate:
     return Candidate(
         "",
         note=f"No single edit made the failing tests pass ({reason}).",
-        stopped="search exhausted" if reason == "submitted" else reason,
+        stopped=reason,
+        final=reason in (EXHAUSTED, OUT_OF_TIME),  # a candidate limit is for one round
         facts={
             "candidates_tried": this.memory.state.count,
             "suspicious": [f"{p.path}:{p.line}" for p in places],
         },
     )
-
-
-def _with_cost(candidate: Candidate, seconds: float) -> Candidate:
-    return replace(candidate, cost=Cost(seconds=seconds))
