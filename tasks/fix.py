@@ -92,7 +92,9 @@ class Run:
         """See what fails before anything is changed."""
         self.machine.enter(Phase.PLAN)
         if self.task.failing_tests:
-            self.before = self.bench.tests.run(self.bench.sandbox, self.task.failing_tests)
+            allowed = self.config.sandbox.timeout  # a test that never ends must not take longer
+            tests, sandbox = self.bench.tests, self.bench.sandbox
+            self.before = tests.run(sandbox, self.task.failing_tests, timeout=allowed)
             self.log.emit("test-report", when="before", report=to_json(self.before))
             _must_fail(self.before)
 
