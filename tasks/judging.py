@@ -5,13 +5,17 @@ they run, are put back to base before the patch is judged; where only a part of 
 (pytest's section of pyproject.toml), a change of that part is refused instead.
 
 What this cannot defend against: the patched code runs in the same process as the tests, so
-code that reaches into pytest when it is imported can still forge an outcome. What it does
-defend against is every way of doing so from outside that code.
+code that reaches into pytest when it is imported, and hides that it does (by names put together
+at run time, by walking frames or the garbage collector), can still forge an outcome; so can an
+object that says it equals everything. What is defended against: every way from outside that
+code, naming pytest in code that did not before (here), and leaving early or writing the report
+in pytest's place (tasks.launcher). A person reads the diff before it is merged.
 """
 
 import configparser
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -33,8 +37,15 @@ JUDGING_NAMES = frozenset(
 # Python imports these by itself at every start.
 _STARTUP_NAMES = frozenset({"sitecustomize.py", "usercustomize.py"})
 _STARTUP_ENDS = (".pth", ".egg-link")
+_METADATA_ENDS = (".egg-info", ".dist-info")  # entry points, found wherever sys.path leads
 # A module of one of these names on a folder of sys.path is run in the place of the real one.
 _MACHINERY = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"})
+# Code that knows it is being tested, in a project whose code did not before.
+_REACHES_PYTEST = re.compile(
+    rb"^[ \t]*(?:from|import)[ \t]+_?pytest\b|PYTEST_[A-Z]+|[\"']_?pytest(?:\.\w+)*[\"']",
+    re.MULTILINE,
+)
+_BUILDS = ("setup.py", "noxfile.py")
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -122,6 +133,10 @@ def _forbidden(base: Path, patched: Path, path: str) -> Iterator[str]:
         before, after = _test_settings(base / path), _test_settings(patched / path)
         if before != after:
             yield f"{path}: changes how the tests are run"
+    if _reaches_pytest(patched, path) and not any(_reaches_pytest(base, p) for p in _files(base)):
+        yield f"{path}: reaches into pytest, which no code of the project did before"
+    if any(part.endswith(_METADATA_ENDS) for part in pure.parts):
+        yield f"{path}: could register a plugin of pytest's"
     if os.path.lexists(base / path) or not os.path.lexists(patched / path):
         return
     if pure.name in _STARTUP_NAMES or pure.name.endswith(_STARTUP_ENDS):
@@ -129,6 +144,16 @@ def _forbidden(base: Path, patched: Path, path: str) -> Iterator[str]:
     name = _import_name(patched, pure)
     if name in _MACHINERY or name in sys.stdlib_module_names:
         yield f"{path}: would be imported in the place of {name}"
+
+
+def _reaches_pytest(tree: Path, path: str) -> bool:
+    pure, file = PurePosixPath(path), tree / path
+    if pure.suffix != ".py" or pure.name in _BUILDS or is_test_support(path):
+        return False
+    if file.is_symlink() or not file.is_file():
+        return False
+    with file.open("rb") as source:
+        return _REACHES_PYTEST.search(source.read(_MAX_BYTES)) is not None
 
 
 def _import_name(tree: Path, path: PurePosixPath) -> str:

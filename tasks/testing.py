@@ -17,6 +17,7 @@ from evo_agent.core.types import CommandResult, Outcome, TestReport
 from evo_agent.tasks.detect import Project
 from evo_agent.tasks.environment import Environment
 from evo_agent.tasks.junit import MAX_BYTES, Case, ReportError, read_junit, worst
+from evo_agent.tasks.launcher import LAUNCHER, agree, closing_line
 from evo_agent.tasks.node_ids import matches, no_such_test, node_id
 
 NO_PYTEST = 97  # status of the launcher when pytest cannot be imported
@@ -24,35 +25,6 @@ PYTEST_USAGE = 4  # pytest.ExitCode.USAGE_ERROR: an id was not found, or an opti
 TAIL_CHARS = 4000
 TIMED_OUT = "timed out"
 _TESTS_RAN = (0, 1, 5)  # pytest's: passed, some failed, none collected
-
-# `python -m pytest` puts the root first on sys.path, where a file pytest.py would be run in
-# pytest's place. This imports pytest without the root, then goes on as `-m` does. Where the
-# root is pytest's own (or a dependency's) repository, it is imported from there after all.
-_LAUNCHER = """
-import json, os, sys
-root, kept = os.getcwd(), [p for p in sys.path if p]
-sys.path[:] = [p for p in kept if p != root and not p.startswith(root + os.sep)]
-try:
-    import pytest
-except ImportError:
-    sys.path[:] = kept
-    try:
-        import pytest
-    except ImportError as error:
-        print(error)
-        sys.exit(97)
-sys.path[:] = [root, *kept]
-sys.argv[0] = "pytest"
-without = json.loads(os.environ.pop("EVO_WITHOUT", "[]"))
-class Without:  # --deselect goes by prefix: it would leave out test_ab with test_a
-    def pytest_collection_modifyitems(self, config, items):
-        def out(item):
-            name = item.nodeid
-            return any(name == t or name.startswith((t + "[", t + "::")) for t in without)
-        config.hook.pytest_deselected(items=[item for item in items if out(item)])
-        items[:] = [item for item in items if not out(item)]
-sys.exit(pytest.main(plugins=[Without()] if without else []))
-"""
 
 _OPTIONS = (
     "-q --rootdir=. --maxfail=0 --continue-on-collection-errors --tb=short -o junit_family=xunit1"
@@ -102,22 +74,29 @@ class PytestRunner:
         """Node ids of the whole suite, and the files that could not be collected."""
         listing = f"/tmp/{uuid.uuid4().hex}.txt"  # noqa: S108 - the sandbox's own /tmp
         options = "-q --rootdir=. --collect-only --continue-on-collection-errors"
-        sandbox.exec(f"{self._launch()} {options} > {listing} 2>/dev/null", timeout=timeout)
+        command = self._launch(options.split(), into=f"> {listing} 2>/dev/null")
+        sandbox.exec(command, timeout=timeout)
         lines = (_read(sandbox, listing) or b"").decode(errors="replace").splitlines()
         broken = [line[6:].split(" - ")[0] for line in lines if line.startswith("ERROR ")]
         return tuple([line for line in lines if "::" in line and ".py" in line] + broken)
 
-    def _launch(self) -> str:
-        without = f"EVO_WITHOUT={shlex.quote(json.dumps(self.without))} " if self.without else ""
-        return f"{without}{self.python} -c {shlex.quote(_LAUNCHER)}"
+    def _launch(
+        self, options: Sequence[str], report: Sequence[str] = (), word: str = "", into: str = ""
+    ) -> str:
+        """The launcher with its job on stdin; one line of JSON, which a here-document holds."""
+        job = {"options": options, "report": report, "without": self.without, "word": word}
+        program = f"{self.python} -c {shlex.quote(LAUNCHER)} {into}"
+        return f"{program} <<'EVO_JOB'\n{json.dumps(job)}\nEVO_JOB"
 
     def _once(self, sandbox: Sandbox, asked: tuple[str, ...], timeout: float) -> TestReport:
         report = f"/tmp/{uuid.uuid4().hex}.xml"  # noqa: S108 - the sandbox's own /tmp
+        word = f"evo-{uuid.uuid4().hex}"
         # A cache elsewhere, not `-p no:cacheprovider`: with that, a project whose configuration
         # says `--ff` or `--lf` could not be run.
-        options = f"{_OPTIONS} -o cache_dir={report}.cache --junitxml={report}"
-        command = " ".join([self._launch(), options, *map(shlex.quote, asked)])
+        options = [*_OPTIONS.split(), "-o", f"cache_dir=/tmp/{uuid.uuid4().hex}", *asked]
+        command = self._launch(options, [f"--junitxml={report}"], word)
         done = sandbox.exec(command, timeout=timeout)
+        done, closing = closing_line(done, word)
         if done.exit_code == NO_PYTEST:
             raise EnvironmentBuildError(
                 f"the environment has no pytest: {done.output.strip()[-200:]}",
@@ -125,6 +104,9 @@ class PytestRunner:
             )
         files = tuple(dict.fromkeys(test.split("::")[0] for test in asked))
         found = _cases(sandbox, report)
+        status = closing[0] if closing and done.timed_out else done.exit_code
+        if not agree(closing, status, found):  # (a thread may hang after pytest's end)
+            found = None  # what ended the run, or wrote the report, was not pytest
         cases = [case for case in found or () if case.name]  # a run cut short leaves one without
         outcomes, messages = _outcomes([node_id(case, files) for case in cases], cases)
         if found is None or done.timed_out or done.exit_code not in _TESTS_RAN:

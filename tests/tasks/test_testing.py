@@ -159,6 +159,61 @@ def test_a_run_that_ends_early_passes_nothing(opened: Opener, exit_: str):
     assert report.outcomes == {"test_it.py::test_it": Outcome.ERROR}
 
 
+_ALL_PASS = '<testsuite><testcase classname="test_it" name="test_it"/></testsuite>'
+_REWRITE = """
+import glob, re
+def rewrite():
+    for path in glob.glob("/tmp/*.xml"):
+        text = open(path).read()
+        open(path, "w").write(re.sub(r"<failure.*?</failure>", "", text, flags=re.S))
+"""
+_FORGERIES = {
+    "leaves with a report at the place that its arguments name": f"""
+import os
+for word in open("/proc/self/cmdline").read().split(chr(0)):
+    if word.startswith("--junitxml="):
+        open(word.split("=", 1)[1], "w").write({_ALL_PASS!r})
+        os._exit(0)
+""",
+    "rewrites the report at exit": f"""{_REWRITE}
+import atexit, os
+atexit.register(lambda: (rewrite(), os._exit(0)))
+""",
+    "rewrites the report at exit and keeps the status": f"""{_REWRITE}
+import atexit
+atexit.register(rewrite)
+""",
+    "rewrites the report from another process": f"""{_REWRITE}
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        rewrite()
+    os._exit(0)
+""",
+}
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize("forgery", _FORGERIES.values(), ids=_FORGERIES)
+def test_code_under_test_cannot_write_the_report_itself(opened: Opener, forgery: str):
+    test = "import it\n\n\ndef test_it():\n    assert it.VALUE == 1\n"
+    sandbox = opened({"it.py": f"{forgery}\nVALUE = 0\n", "test_it.py": test})
+    report = PYTEST.run(sandbox, ["test_it.py::test_it"])
+    assert report.failing == ("test_it.py::test_it",)
+    assert "evo-" not in report.output
+
+
+@pytest.mark.bubblewrap
+def test_a_thread_that_outlives_the_tests_does_not_undo_them(opened: Opener):
+    code = "import threading, time\n\n\ndef test_it():\n"
+    code += "    threading.Thread(target=time.sleep, args=(60,)).start()\n"
+    report = PYTEST.run(opened({"test_it.py": code}), timeout=3.0)
+    assert report.timed_out
+    assert report.outcomes["test_it.py::test_it"] is Outcome.PASSED
+
+
 @pytest.mark.bubblewrap
 def test_a_file_named_pytest_at_the_root_is_not_run_in_its_place(opened: Opener):
     shadow = "import sys\nprint('shadow')\nsys.exit(0)\n"

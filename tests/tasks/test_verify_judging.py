@@ -96,6 +96,12 @@ def test_what_the_judged_test_imports_from_the_tests_is_put_back_too(
         ("pyproject.toml", "[tool.pytest.ini_options]\naddopts = '-k nothing'\n", "tests are run"),
         ("setup.cfg", "[tool:pytest]\naddopts = -k nothing\n", "tests are run"),
         ("package.json", '{"scripts": {"test": "true"}}', "tests are run"),
+        ("x.egg-info/entry_points.txt", "[pytest11]\nx = x\n", "plugin"),
+        ("src/x-1.dist-info/entry_points.txt", "[pytest11]\nx = x\n", "plugin"),
+        ("gcd.py", "import _pytest.runner\n", "reaches into pytest"),
+        ("gcd.py", "def f():\n    from pytest import skip\n    skip()\n", "reaches into pytest"),
+        ("gcd.py", "import sys\nx = sys.modules['_pytest.junitxml']\n", "reaches into pytest"),
+        ("gcd.py", "import os\nx = 'PYTEST_CURRENT_TEST' in os.environ\n", "reaches into pytest"),
     ],
 )
 def test_edits_that_cannot_be_judged_fairly_are_forbidden(
@@ -126,6 +132,10 @@ def test_edits_that_cannot_be_judged_fairly_are_forbidden(
         ("pkg/types.py", None, "x = 1\n"),
         ("types.py", "x = 1\n", "x = 2\n"),
         ("docs/calendar.py", None, "x = 1\n"),
+        ("plugin.py", "import pytest\n", "import pytest\nx = pytest.mark\n"),
+        ("gcd.py", None, "x = 1  # what pytest sees\n"),
+        ("setup.py", "", "from setuptools import setup\nsetup(tests_require=['pytest'])\n"),
+        ("tests/test_b.py", None, "import pytest\n"),
     ],
 )
 def test_ordinary_edits_are_not_forbidden(
