@@ -64,8 +64,11 @@ def _usable(folder: Path, checkout: Path) -> ExistingVenv | None:
     if version is None or len(packages) != 1 or not (packages[0] / "pytest").is_dir():
         return None
     # A forged bin/python must not show some private folder to the sandbox: the prefix has to
-    # be a Python's, and no folder that holds a home.
-    if not (prefix / "lib" / python.name / "os.py").is_file() or Path.home().is_relative_to(prefix):
+    # be a Python's, and no folder that holds a home or the checkout (its ignored files, its
+    # later commits).
+    if not (prefix / "lib" / python.name / "os.py").is_file():
+        return None
+    if any(kept.is_relative_to(prefix) for kept in (Path.home().resolve(), checkout)):
         return None
     below_usr = prefix.is_relative_to("/usr") or prefix == Path(sys.base_prefix) == Path("/usr")
     mounts = [Mount(folder, str(folder))]
@@ -101,5 +104,7 @@ def _values(literal: str) -> Iterator[str]:
 
 
 def _text(path: Path) -> str:
+    if not path.is_file():  # a pipe would be waited for
+        return ""
     with path.open("rb") as file:
         return file.read(_MAX_BYTES).decode("utf-8", "replace")

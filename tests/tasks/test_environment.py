@@ -1,5 +1,6 @@
 """Environments built in real sandboxes, from packages made here."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -217,6 +218,22 @@ def test_a_committed_or_forged_environment_is_not_used(venv: Path, tmp_path: Pat
     (home / "bin" / "python3.11").touch()
     (forged / ".venv" / "bin" / "python").symlink_to(home / "bin" / "python3.11")
     assert existing_venv(forged, tmp_path) is None
+
+    standard = forged / "lib" / "python3.11" / "os.py"  # the checkout itself as the prefix
+    (forged / "bin").mkdir()
+    (forged / "bin" / "python3.11").touch()
+    standard.parent.mkdir(parents=True)
+    standard.touch()
+    (forged / ".venv" / "bin" / "python").unlink()
+    (forged / ".venv" / "bin" / "python").symlink_to(forged / "bin" / "python3.11")
+    assert existing_venv(forged, tmp_path) is None
+
+    (packages,) = (venv / ".venv").glob("lib/python3.*/site-packages")
+    os.mkfifo(packages / "pipe.pth")
+    (tmp_path / "plain").mkdir()
+    found = existing_venv(venv, tmp_path / "plain")
+    assert found is not None
+    assert found.python_path == ("/testbed/src", "/testbed")
 
 
 @pytest.mark.parametrize(
