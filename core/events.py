@@ -13,59 +13,20 @@ that it is deterministic given their results.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from evo_agent.core.errors import StoreError
+from evo_agent.core.past import EVENTS_FILE, OUTSIDE_THE_FLOW, Event, Past, flow, read_events
 from evo_agent.core.types import to_json
 
-EVENTS_FILE = "events.jsonl"
+__all__ = ["EVENTS_FILE", "Event", "RunLog", "digest", "read_events"]
+
 BLOBS_FOLDER = "blobs"
-# Events that may come at any time (set-up, clocks, other threads): neither expected nor written
-# again when a run is resumed.
-_OUTSIDE_THE_FLOW = ("run-resumed", "progress")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the log. `time` is UTC in ISO 8601."""
-
-    seq: int
-    time: str
-    kind: str
-    data: Mapping[str, Any]
-
-
-def read_events(folder: Path) -> Iterator[Event]:
-    """Yield the events of a run folder in order; unreadable lines are skipped.
-
-    Raises:
-        StoreError: there is no log, or it cannot be read.
-    """
-    path = folder / EVENTS_FILE
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                event = _parse(line)
-                if event is not None:
-                    yield event
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read: {error.strerror}", "see `evo runs list`"
-        ) from error
-
-
-def _parse(line: str) -> Event | None:
-    try:
-        raw = json.loads(line)
-        return Event(int(raw["seq"]), str(raw["time"]), str(raw["kind"]), dict(raw["data"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
 
 
 def digest(value: object) -> str:
@@ -93,7 +54,7 @@ class RunLog:
         next_seq: int = 0,
     ) -> None:
         self.folder = folder
-        self._past = _Past(past)
+        self._past = Past(past)
         self._observe = observe
         self._seq = next_seq
         self._calls = 0
@@ -124,7 +85,7 @@ class RunLog:
         of resuming is to try that again.
         """
         events = tuple(read_events(folder))
-        past = _flow(events)
+        past = flow(events)
         log = cls(folder, past=past, observe=observe, next_seq=len(events))
         log._append("run-resumed", {"answered": len(past)})
         return log
@@ -140,7 +101,7 @@ class RunLog:
         Raises:
             StoreError: it cannot be written, or the run being resumed took another path.
         """
-        if self._abandoned or (kind in _OUTSIDE_THE_FLOW and self.replaying):
+        if self._abandoned or (kind in OUTSIDE_THE_FLOW and self.replaying):
             return -1
         known = self._past.take(kind)
         if known is not None:
@@ -253,58 +214,6 @@ class RunLog:
                 f"{self.folder / EVENTS_FILE}: the disk is full",
                 "free some space, then `evo runs resume`",
             )
-
-
-class _Past:
-    """The events of an interrupted run, answered in order."""
-
-    def __init__(self, events: tuple[Event, ...]) -> None:
-        self._events = events
-        self._next = 0
-        self._results = {
-            (event.kind, event.data.get("call")): index
-            for index, event in enumerate(events)
-            if event.kind.endswith("-result")
-        }
-
-    @property
-    def exhausted(self) -> bool:
-        return self._next >= len(self._events)
-
-    def take(self, kind: str, request: str = "") -> Event | None:
-        if self.exhausted:
-            return None
-        event = self._events[self._next]
-        if event.kind != kind or (request and event.data.get("digest") != request):
-            raise StoreError(
-                f"the run cannot be resumed: it did {event.kind!r} at step {event.seq}, "
-                f"now {kind!r} comes next",
-                "the configuration or evo itself changed since; start a new run",
-            )
-        self._next += 1
-        return event
-
-    def result(self, kind: str, number: int) -> Event | None:
-        index = self._results.get((kind, number))
-        if index is None or index < self._next:
-            return None
-        self._next = index + 1
-        return self._events[index]
-
-
-def _flow(events: tuple[Event, ...]) -> tuple[Event, ...]:
-    """The events of the program's flow: of each session, what came before its first failure."""
-    flow: list[Event] = []
-    failed = False
-    for event in events:
-        failed = (failed or _is_failure(event)) and event.kind != "run-resumed"
-        if not failed and event.kind not in _OUTSIDE_THE_FLOW:
-            flow.append(event)
-    return tuple(flow)
-
-
-def _is_failure(event: Event) -> bool:
-    return event.kind.endswith("-error") or event.kind in ("run-end", "run-stopped")
 
 
 def _open_append(path: Path) -> int:

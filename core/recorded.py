@@ -4,7 +4,7 @@ Solvers see only these, so that nothing a solver learns escapes the log.
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -95,7 +95,7 @@ class RecordedSandbox:
         outside = path.startswith("/") and not path.startswith(f"{self.root}/")
         if outside and not self._live:
             self._outside[path] = data
-        request = {"path": path, "content": self._pack(data)}
+        request: dict[str, object] = {"path": path, "content": self._pack(data)}
         self._tree = self._answer("write", request, perform) or self._tree
 
     def diff(self) -> str:
@@ -144,7 +144,7 @@ class RecordedSandbox:
         self._tree = value["tree"] or self._tree
         return from_json(TestReport, value["report"])
 
-    def _answer(self, kind: str, request: dict[str, object], perform: Callable[[], str]) -> str:
+    def _answer(self, kind: str, request: Mapping[str, object], perform: Callable[[], str]) -> str:
         """A call whose expected failures are answers: they must not differ when resumed."""
 
         def outcome() -> dict[str, str]:
