@@ -11,7 +11,7 @@ _PREFIX = re.compile(
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\n]*\x07|\r(?=\n)")
 _PYTEST = re.compile(
     r"^(?:\[gw\d+\] \[ *\d+%\] )?(?:FAILED|ERROR) "
-    r"(?P<id>[^\s:]+\.py(?:::[\w-]+)*(?:::[\w-]+\[.*?\](?= - |\s*$))?)",
+    r"(?P<id>[^\s:]+\.py(?:::[\w-]+)*(?:\[.*?\](?= - |[ \t]*$))?)",
     re.MULTILINE,
 )
 # unittest: "FAIL: test_x (pkg.mod.Case)"; from 3.11 on the name is in the brackets as well.

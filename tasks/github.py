@@ -127,7 +127,7 @@ class GitHub:
         said = _message(error)
         if error.code == _TOO_MANY or error.headers.get("X-RateLimit-Remaining") == "0":
             reset = error.headers.get("X-RateLimit-Reset", "")
-            when = f" until {_clock(int(reset))}" if reset.isdigit() else ""
+            when = f" until {_clock(int(reset))}" if reset.isdecimal() else ""
             remedy = "wait" if self.token else "set GITHUB_TOKEN for a higher limit, or wait"
             return GitHubError(f"GitHub's rate limit is used up{when}", remedy)
         if error.code == 404:  # noqa: PLR2004
@@ -175,7 +175,7 @@ def _unreachable(base: str, error: Exception) -> GitHubError:
 
 
 def _wait(asked: str, tried: int) -> float:
-    return min(float(asked) if asked.isdigit() else 0.5 * 2**tried, LONGEST_WAIT)
+    return min(float(asked) if asked.isdecimal() else 0.5 * 2**tried, LONGEST_WAIT)
 
 
 def _clock(seconds: int) -> str:

@@ -157,7 +157,7 @@ def _from_argument(
     if _URL.fullmatch(word):
         return _from_url(word, environ)
     path = Path(argument)
-    if "\n" not in argument and len(argument) < 1000 and path.exists():  # noqa: PLR2004 a path's bound
+    if word and "\n" not in argument and len(argument) < 1000 and path.exists():  # noqa: PLR2004 a path's bound
         return _of_text(_file_text(path), "file")
     if _FILE_NAME.fullmatch(word):
         raise EvoError(f"there is no file {word}", "check the path, or give the issue as text")
