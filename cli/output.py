@@ -40,7 +40,8 @@ def document(value: Any) -> None:
     """Write one JSON document to standard output: all that `--json` prints."""
     from evo_agent.core.types import to_json
 
-    sys.stdout.write(json.dumps(to_json(value), indent=2, ensure_ascii=False, default=str) + "\n")
+    # ASCII only: text may hold bidi marks, C1 controls and what UTF-8 cannot encode.
+    sys.stdout.write(json.dumps(to_json(value), indent=2, default=str) + "\n")
     sys.stdout.flush()
 
 

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,6 +88,10 @@ class ChromaIndex:
 
     def sync(self, progress: Progress | None = None) -> None:
         """See Dense. Several processes may call it; one builds, the others wait."""
+        with _told(self._folder):
+            self._sync(progress)
+
+    def _sync(self, progress: Progress | None = None) -> None:
         wanted = self._journal.generation()
         if self._current() != self._seen or _generation(self._seen) != wanted:
             with self._locked():
@@ -97,17 +102,18 @@ class ChromaIndex:
     ) -> list[tuple[int, float]]:
         """See Dense. A store that fails is rebuilt once."""
         try:
-            self.sync()
+            self._sync()
             return self._nearest(vector, count, allowed)
         except _foreign_failures() as error:
             if isinstance(error, OSError) and error.errno:
                 raise
             self.rebuild()
-            return self._nearest(vector, count, allowed)
+            with _told(self._folder):
+                return self._nearest(vector, count, allowed)
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """Throw the store away and make it anew from the journal."""
-        with self._locked():
+        with _told(self._folder), self._locked():
             self.close()
             self._replace_store()
             self._catch_up(self._journal.generation(), progress)
@@ -206,6 +212,19 @@ class ChromaIndex:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turn Chroma's own errors (a full disk shows as one) into a line and what to do about it."""
+    from chromadb.errors import ChromaError
+
+    try:
+        with translated(folder):
+            yield
+    except ChromaError as error:
+        with translated(folder):  # says what to do by what SQLite said
+            raise sqlite3.OperationalError(" ".join(str(error).split())) from error
 
 
 def collection_prefix(embedder: str) -> str:

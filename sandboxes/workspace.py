@@ -39,7 +39,8 @@ class Workspace:
     repository: Repository
     base: str
     home: Path
-    _seen: dict[str, tuple[Signature, str]] = field(default_factory=dict)
+    _seen: dict[str, tuple[Signature, str]] = field(default_factory=dict, repr=False)
+    _modes: dict[str, int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def create(cls, repository: Repository, base: str, folder: Path) -> Self:
@@ -61,7 +62,9 @@ class Workspace:
             replace(host, work_tree=made.folder).run("read-tree", "--reset", "-u", made.base)
             write_past(repository, made.base, made.folder, host.path / "index")
         except (OSError, GitError) as error:
-            raise SandboxError(f"no workspace can be made in {folder}: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            remedy = "free some space there, or make it writable, then run again"
+            raise SandboxError(f"no workspace can be made in {folder}: {why}", remedy) from error
         return made
 
     @classmethod
@@ -147,7 +150,10 @@ class Workspace:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _base_modes(self) -> dict[str, int]:
-        return {p: m for p, (m, _) in entries(self.host.run("ls-tree", "-rz", self.base)).items()}
+        if not self._modes:
+            listed = entries(self.host.run("ls-tree", "-r", "-z", self.base))
+            self._modes.update({path: mode for path, (mode, _) in listed.items()})
+        return self._modes
 
     @contextmanager
     def _recorded(self) -> Iterator[tuple[GitDir, str, Scan]]:

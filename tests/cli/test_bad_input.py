@@ -1,7 +1,10 @@
 """What can be wrong around a run: one line of cause, one of remedy, nothing lost."""
 
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +94,89 @@ def test_a_model_endpoint_that_is_down_keeps_the_run(evo: Any, repo: Path):
     assert "evo runs resume" in remedy
     listed = evo("runs", "list", cwd=repo)
     assert "resumable" in listed.out
+
+
+def _mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode and os.environ.get("EVO_REQUIRE") != "all":
+        pytest.skip(f"file systems cannot be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def disk() -> Iterator[Callable[[Path, str], None]]:
+    """Mount a small file system of its own at a folder, or change the size of one."""
+    mounted: list[Path] = []
+
+    def make(folder: Path, size: str) -> None:
+        folder.mkdir(exist_ok=True)
+        again = "remount," if folder in mounted else ""
+        _mount("-t", "tmpfs", "-o", f"{again}size={size}", "tmpfs", str(folder))
+        mounted.append(folder)
+
+    yield make
+    for folder in set(mounted):
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _status(repo: Path) -> str:
+    asked = ["git", "-C", str(repo), "status", "--porcelain"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize("size", ["4k", "64k"])
+def test_a_full_disk_under_the_run(evo: Any, repo: Path, disk: Any, size: str):
+    disk(repo / ".evo", size)
+    arguments = ("fix", "--test", FAILING_TEST, "--sandbox", "bubblewrap", "--branch", "fixed")
+    ran = evo(*arguments, cwd=repo)
+    assert ran.code == 1
+    cause, remedy = _errors(ran.err)
+    assert "No space left on device" in cause
+    assert "free some space" in remedy
+    assert _status(repo) == ""
+    disk(repo / ".evo", "64m")
+    assert evo(*arguments, cwd=repo).code == 0
+
+
+@pytest.mark.parametrize("size", ["12k", "300k"])
+def test_memory_without_space(evo: Any, repo: Path, disk: Any, tmp_path: Path, size: str):
+    home = tmp_path / "home"
+    disk(home, size)
+    ran = evo("learn", cwd=repo, env={"EVO_HOME": str(home)})
+    assert ran.code == 1
+    cause, remedy = _errors(ran.err)
+    assert str(home / "memory") in cause
+    assert "free some space below" in remedy or "is its disk full?" in remedy
+    disk(home, "64m")
+    assert evo("learn", cwd=repo, env={"EVO_HOME": str(home)}).code == 0
+    assert evo("recall", "slot", cwd=repo, env={"EVO_HOME": str(home)}).out
+
+
+@pytest.mark.parametrize("which", [".evo", "EVO_HOME"])
+def test_a_read_only_file_system(evo: Any, repo: Path, disk: Any, tmp_path: Path, which: str):
+    folder = repo / ".evo" if which == ".evo" else tmp_path / "home"
+    disk(folder, "1m,ro")
+    env = {"EVO_HOME": str(tmp_path / "home")}
+    ran = evo("fix", "--test", FAILING_TEST, "--sandbox", "bubblewrap", cwd=repo, env=env)
+    assert ran.code == 1
+    cause, remedy = _errors(ran.err)
+    assert str(folder) in cause
+    assert "Read-only file system" in cause
+    assert "writ" in remedy
+    assert _status(repo) == ""
+
+
+def test_text_that_steers_a_terminal_is_escaped_in_json(evo: Any, repo: Path):
+    run = repo / ".evo" / "runs" / "r"
+    run.mkdir(parents=True)
+    title = "\\u202ereversed\\u009b31m\\udc9b"
+    start = f'{{"task": {{"issue": {{"title": "{title}"}}}}}}'
+    (run / "events.jsonl").write_text(
+        f'{{"seq": 0, "time": "t", "kind": "run-start", "data": {start}}}\n'
+    )
+    ran = evo("runs", "list", "--json", cwd=repo)
+    assert ran.code == 0
+    assert ran.out.isascii()
+    assert json.loads(ran.out)[0]["title"] == json.loads(f'"{title}"')
+    assert evo("runs", "list", cwd=repo).code == 0
