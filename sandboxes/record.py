@@ -57,8 +57,11 @@ class Recorder:
         changed = [p for p, f in scan.files.items() if not self._same(p, f, index.get(p))]
         changed = self._without_huge(changed, scan)
         gone = [p for p, (mode, _) in index.items() if mode != SUBMODULE and p not in scan.files]
-        self._update(scan, [p for p in gone if scan.knows(p)], changed)
-        self._remember(scan, started)
+        gone = [path for path in gone if scan.knows(path)]
+        if gone or changed:
+            self._update(scan, gone, changed)
+            index = self._index()
+        self._remember(scan, index, started)
         return scan
 
     def _without_huge(self, changed: list[str], scan: Scan) -> list[str]:
@@ -134,8 +137,7 @@ class Recorder:
             del scan.files[path]  # it changed under our eyes: recorded, not remembered
         return True
 
-    def _remember(self, scan: Scan, started: float) -> None:
-        index = self._index()
+    def _remember(self, scan: Scan, index: dict[str, tuple[int, str]], started: float) -> None:
         settled = {p: f for p, f in scan.files.items() if f.changed < started - SETTLED}
         self.seen.clear()
         self.seen.update(
