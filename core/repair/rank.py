@@ -18,6 +18,11 @@ def ranked(plausible: Iterable[Mutant]) -> list[Mutant]:
     return sorted(plausible, key=lambda m: (m.deletes, -_merit(m), m.size, m.line, m.key))
 
 
+def settled(plausible: Iterable[Mutant], score: float) -> bool:
+    """Whether no candidate that the search rates `score` or less would be handed over first."""
+    return any(not m.deletes and _merit(m) > score for m in plausible)
+
+
 def _merit(mutant: Mutant) -> float:
     """The search's score, discounted by size (an added character is an added assumption)."""
     return mutant.score / (1.0 + max(0, mutant.size - SMALL) / 40.0)

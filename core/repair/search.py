@@ -10,6 +10,7 @@ from evo_agent.core.repair.edits import Mutant, apply_edits
 from evo_agent.core.repair.evaluate import Evaluator
 from evo_agent.core.repair.localise import Place
 from evo_agent.core.repair.mutants import MAX_MUTANTS, Filter, mutants
+from evo_agent.core.repair.rank import settled
 from evo_agent.core.repair.recollect import Hint, boosted
 from evo_agent.core.repair.source import Source
 
@@ -90,7 +91,7 @@ def search(
     """Try candidates until enough plausible ones wait in `state`, or a limit is reached.
 
     Args:
-        candidates: in order; see `fresh`.
+        candidates: the ones rated highest first; see `queue` and `fresh`.
         evaluator: runs the tests.
         limits: for this call.
         state: told what was tried and found.
@@ -109,8 +110,9 @@ def search(
         reason = clock.over() if batch else "search exhausted"
         if reason:
             return "submitted" if state.waiting else reason
-        missing = max(1, limits.plausible - len(state.waiting))
-        trial = evaluator.evaluate(batch, seconds=clock.slice(), enough=missing)
+        if settled(state.waiting, batch[0].score):  # the others are rated no higher
+            return "submitted"
+        trial = evaluator.evaluate(batch, seconds=clock.slice(), enough=1)
         state.tried |= {m.key for m in batch[: trial.tried]}
         state.count += trial.tried
         state.seconds += trial.seconds

@@ -20,7 +20,7 @@ from evo_agent.tasks.testing import PytestRunner
 
 pytestmark = pytest.mark.bubblewrap
 
-LIMITS = SearchLimits(plausible=2, further=10, further_seconds=1.5, test_seconds=0.5, batch=8)
+LIMITS = SearchLimits(plausible=2, further=10, further_seconds=1.5, test_seconds=0.5, batch=1)
 TEST = "test_price.py::test_large_orders"
 FILES = {
     "price.py": textwrap.dedent("""\
