@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evo_agent.core.config import cache_folder
 from evo_agent.core.errors import SandboxError
-from evo_agent.core.git import GitDir, Repository
+from evo_agent.core.git import GitDir, GitError, Repository
 from evo_agent.core.git.harden import execute, git_environment
 from evo_agent.core.git.view import append_settings, line_settings
 
@@ -95,7 +95,7 @@ def _pack(repository: Repository, base: str, tags: list[tuple[str, str]], to: Pa
     options = ("--revs", "--delta-base-offset", "-q")
     try:
         repository.view.run("pack-objects", *options, str(to / "pack"), stdin=wanted.encode())
-    except Exception as error:
+    except GitError as error:
         raise SandboxError(
             f"the history up to {base[:12]} cannot be packed: {error}",
             "`git fsck` in the repository says what is missing",

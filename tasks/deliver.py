@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo_agent.core.errors import EvoError, RepositoryError, UsageError
+from evo_agent.core.errors import EvoError, RepositoryError, StoreError, UsageError
 from evo_agent.core.git import GitError, Repository
 from evo_agent.core.git.stash import bring_back, set_aside
 from evo_agent.core.git.writing import (
@@ -249,7 +249,13 @@ def _apply(repository: Repository, fix: Fix, *, commit: bool) -> str:
 
 def _kept(fix: Fix, why: str) -> str:
     path = fix.run / KEPT_PATCH
-    path.write_bytes(fix.patch.encode("utf-8", "surrogateescape"))
+    try:
+        path.write_bytes(fix.patch.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise StoreError(
+            f"not applied: {why}; and {path} cannot be written: {error.strerror}",
+            "make room, then take the patch from the run's patch.diff",
+        ) from error
     return f"not applied: {why}; the patch is kept in {path} (git apply {path})"
 
 

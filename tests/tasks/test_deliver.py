@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.tasks.github_server import GitHubServer
 
-from evo_agent.core.errors import EvoError, RepositoryError, UsageError
+from evo_agent.core.errors import EvoError, RepositoryError, StoreError, UsageError
 from evo_agent.core.git import Repository, ignore_state_folder, open_repository
 from evo_agent.core.git.push import push_branch
 from evo_agent.core.git.stash import bring_back, set_aside
@@ -120,6 +120,14 @@ def test_a_file_that_cannot_be_written_loses_nothing(case: Case, tmp_path: Path)
     line = case.deliver("patch", str(tmp_path))
     assert "not applied" in line
     assert case.kept == case.patch
+
+
+def test_when_not_even_the_runs_folder_can_be_written(case: Case):
+    (case.repo / "b.txt").write_text("mine\n")
+    (case.run / "fix.patch").mkdir()
+    with pytest.raises(StoreError, match=r"fix\.patch cannot be written") as caught:
+        case.deliver("tree")
+    assert "patch.diff" in caught.value.remedy
 
 
 def test_nothing_is_forced_over_a_change_made_during_the_run(case: Case):
