@@ -134,6 +134,8 @@ def _delivery(branch: str | None, patch: Path | None, *, commit: bool, pr: bool)
         return Delivery("commit", "")
     if branch is not None:
         return Delivery("branch", branch)
+    if str(patch) == "-":
+        raise UsageError("--patch - names no file", "name one, or take `patch` of --json")
     if patch is not None:
         return Delivery("patch", str(patch.absolute()))
     return Delivery()

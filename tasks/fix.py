@@ -237,7 +237,7 @@ class Run:
         return self.log.call("deliver", request, lambda: self.bench.deliver(patch), str, str)
 
     def _keep(self, name: str, text: str) -> None:
-        (self.log.folder / name).write_text(text, "utf-8", "surrogateescape")
+        (self.log.folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
 
     def _say(self, line: str) -> None:
         self.log.emit("progress", text=line)

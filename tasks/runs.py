@@ -238,6 +238,6 @@ def recorded_answers(folder: Path) -> tuple[tuple[Recalled, ...], ...]:
 
 def _recorded_patch(folder: Path) -> str:
     try:
-        return (folder / "patch.diff").read_text("utf-8", "surrogateescape")
+        return (folder / "patch.diff").read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return ""
