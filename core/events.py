@@ -70,7 +70,7 @@ class RunLog:
             StoreError: the folder cannot be made, or holds a log already.
         """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # outputs may hold secrets
         except OSError as error:
             raise _unwritable(folder, error) from error
         if (folder / EVENTS_FILE).exists():

@@ -180,3 +180,26 @@ def test_text_that_steers_a_terminal_is_escaped_in_json(evo: Any, repo: Path):
     assert ran.out.isascii()
     assert json.loads(ran.out)[0]["title"] == json.loads(f'"{title}"')
     assert evo("runs", "list", cwd=repo).code == 0
+
+
+@pytest.mark.bubblewrap
+def test_a_model_that_answers_nonsense_keeps_the_run_for_its_owner_only(
+    evo: Any, repo: Path, model_server: Any
+):
+    model_server.raw(b"<html>\x1b[31mnot a model</html>", "text/html")
+    ran = evo(
+        *("fix", "--test", FAILING_TEST, "--sandbox", "bubblewrap", "--patch", "x"),
+        *("--model", "openai/x", "--api-base", model_server.url),
+        cwd=repo,
+        env={"EVO_MODEL_RETRIES": "0", "OPENAI_API_KEY": "sk-kept-0123456789abcdef"},
+    )
+    assert ran.code == 1
+    cause, remedy = _errors(ran.err)
+    assert model_server.url in cause
+    assert remedy
+    assert "\x1b" not in ran.err
+    (run,) = (repo / ".evo" / "runs").iterdir()
+    assert run.stat().st_mode & 0o077 == 0
+    kept = [path for path in (repo / ".evo").rglob("*") if path.is_file()]
+    assert not any(b"sk-kept" in path.read_bytes() for path in kept)
+    assert "resumable" in evo("runs", "list", cwd=repo).out
