@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -150,6 +151,11 @@ _CHECKS = {
     "browser": _browser_missing,
 }
 _found: dict[str, str] = {}
+
+
+def pytest_configure() -> None:
+    """Take SIGINT back: a suite started in the background ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
