@@ -34,7 +34,9 @@ NEWEST = 5_000  # commits learnt unless told otherwise
 MOST_FILES = 200  # files of a commit that are stored
 _BATCH = 200  # commits per transaction
 _KEYWORDS = 12
-_REFERENCE = re.compile(r"(?<![\w&/])(?:[\w.-]+/[\w.-]+)?#\d{1,7}\b|\bGH-\d{1,7}\b", re.IGNORECASE)
+_REFERENCE = re.compile(  # lengths are bounded: without, a hostile message takes hours
+    r"(?<![\w&/])(?:[\w.-]{1,100}/[\w.-]{1,100})?#\d{1,7}\b|\bGH-\d{1,7}\b", re.IGNORECASE
+)
 _ISSUE_URL = re.compile(r"https?://[^\s/]+/([\w.-]+/[\w.-]+)/(?:issues|pull)/(\d{1,7})")
 _REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
 _TEST = re.compile(

@@ -48,8 +48,8 @@ class Weights:
 
 WEIGHTS = Weights()
 _UNSEEN = (State.QUARANTINED, State.ARCHIVED)
-_PATH = re.compile(
-    r"[\w.-]+(?:/[\w.-]+)+|\b[\w-]+\.(?:py|js|ts|tsx|go|rs|java|c|h|cpp|rb|toml|cfg)\b"
+_PATH = re.compile(  # starts and lengths are bounded: without, a hostile issue takes hours
+    r"(?<![\w.-])[\w.-]++(?:/[\w.-]++)+|\b[\w-]{1,100}\.(?:py|js|ts|tsx|go|rs|java|c|h|cpp|rb|toml|cfg)\b"
 )
 
 

@@ -119,5 +119,6 @@ def _remedy(message: str, path: Path) -> str:
     if any(word in lowered for word in ("malformed", "not a database", "corrupt")):
         return f"restore {path.name} from a copy, or move it away and run `evo learn` again"
     return (
-        f"make {path.parent} writable (is its disk full?), or set EVO_MEMORY_PATH to another folder"
+        f"make {path.parent} writable (is its disk full?), "
+        "or set memory.path (EVO_MEMORY_PATH) to another folder"
     )

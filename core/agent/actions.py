@@ -74,7 +74,10 @@ class Submit:
 
 Action = Bash | View | Create | Replace | Recall | Freeze | Submit
 
-_BLOCK = re.compile(r"(?<!`)(`{3,})(bash|edit|recall|submit|freeze_test)\s*\n(.*?)\n\1", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?<!`)(`{3,})(bash|edit|recall|submit|freeze_test)[ \t\r]*\n(.*?)\n\1", re.DOTALL
+)
+_BLANK_LINES = re.compile(r"\A(?:[ \t\r]*+\n)++")
 _SEARCH_REPLACE = re.compile(
     r"\A<<<<<<< SEARCH\n(.*?)\n?=======\n(.*?)\n?>>>>>>> REPLACE\s*\Z", re.DOTALL
 )
@@ -114,7 +117,7 @@ def from_text(content: str) -> Action:
             f"found {len(blocks)}; nothing was run"
         )
     _, tag, body = blocks[0]
-    return _TEXT_BUILDERS[tag](body)
+    return _TEXT_BUILDERS[tag](_BLANK_LINES.sub("", body))
 
 
 def _text(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
@@ -167,7 +170,8 @@ def _edit_text(body: str) -> Action:
     if command == "create":
         return Create(path, rest + "\n" if rest else "")
     if command == "str_replace":
-        match = _SEARCH_REPLACE.match(rest)
+        whole = rest.rstrip().endswith(">>>>>>> REPLACE")  # without it, each divider is tried
+        match = _SEARCH_REPLACE.match(rest) if whole else None
         if match is None:
             raise ToolError(
                 "str_replace needs a line '<<<<<<< SEARCH', the old text, a line '=======', "

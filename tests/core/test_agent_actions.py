@@ -99,3 +99,20 @@ def test_a_diff_is_taken_apart_and_limited_by_its_own_headers() -> None:
     kept, left_out = limited(diff, frozenset({"a b.txt", "never.txt"}))
     assert kept + by_file(diff)['"\\303\\251"'] == diff
     assert left_out == ('"\\303\\251"',)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```bash" + "\n" * 100_000,
+        "```edit\nstr_replace a.py\n<<<<<<< SEARCH\n" + "=======\n" * 50_000 + "x\n```",
+    ],
+)
+def test_no_reply_hangs_the_reader(text: str) -> None:
+    """Quadratic patterns took minutes for these."""
+    with pytest.raises(ToolError):
+        from_text(text)
+
+
+def test_blank_lines_before_an_action_do_not_count() -> None:
+    assert from_text("```edit  \n\n \nview a.py\n```") == View("a.py")
