@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evo_agent.core.config import LimitsConfig
 from evo_agent.core.events import RunLog, read_events
 from evo_agent.core.git import open_repository
 from evo_agent.core.protocols import Assignment
@@ -53,7 +54,7 @@ class Nothing:
         return ()
 
 
-def solve(repo: Path, log: RunLog, home: Path) -> Candidate:
+def solve(repo: Path, log: RunLog, home: Path, limits: SearchLimits = LIMITS) -> Candidate:
     """One round in a sandbox of its own, in the tree as it was left, with an empty /tmp."""
     repository = open_repository(repo)
     if home.exists():
@@ -68,7 +69,7 @@ def solve(repo: Path, log: RunLog, home: Path) -> Candidate:
         runner = RecordedTests(PytestRunner(sys.executable))
         task = Task("t1", repo, repository.head, Issue("too dear", ""), (TEST,))
         assignment = Assignment(task, sandbox, runner, (), Nothing(), log)
-        return RepairSolver(LIMITS).solve(assignment)
+        return RepairSolver(limits).solve(assignment)
 
 
 def told(path: Path) -> list[str]:
@@ -114,3 +115,15 @@ def test_a_whole_log_is_answered_without_running_anything(
     assert again.cost.seconds > 0
     after = told(tmp_path / "run" / "events.jsonl")
     assert [line for line in after[before:] if '"progress"' not in line][1:] == []
+
+
+@pytest.mark.parametrize(("seconds", "stopped"), [(0.001, "time limit"), (0.0, "submitted")])
+def test_the_time_of_a_run_bounds_the_search(
+    repo_factory: Callable[..., Path], tmp_path: Path, seconds: float, stopped: str
+):
+    """Zero is no limit. With no time left another round would be pointless."""
+    limits = SearchLimits.within(LimitsConfig(seconds=seconds))
+    with RunLog.create(tmp_path / "run") as log:
+        found = solve(repo_factory((FILES, "shop")), log, tmp_path / "w", limits)
+    assert (found.stopped, found.final) == (stopped, stopped == "time limit")
+    assert bool(found.patch) == (stopped == "submitted")
