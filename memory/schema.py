@@ -5,6 +5,7 @@ the same transaction and rebuildable (journal.rebuild).
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,8 +83,22 @@ def connect(path: Path) -> sqlite3.Connection:
         return connection
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. Of two that make a journal at once, SQLite refuses one here and now."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on the disk
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:

@@ -200,3 +200,18 @@ def test_a_journal_from_a_newer_evo_is_refused_clearly(tmp_path: Path):
 def test_only_the_owner_can_read_the_folder(tmp_path: Path):
     with Journal(tmp_path / "memory"):
         assert (tmp_path / "memory").stat().st_mode & 0o077 == 0
+
+
+def test_several_processes_that_make_the_journal_at_once_all_get_it(tmp_path: Path):
+    code = "import sys; from pathlib import Path; from evo_agent.memory.journal import Journal\n"
+    code += "sys.stdin.readline(); Journal(Path(sys.argv[1])).close()"
+    for number in range(5):
+        argv = [sys.executable, "-c", code, str(tmp_path / str(number))]
+        started = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(4)]
+        for one in started:  # all at the same moment, as far as possible
+            assert one.stdin is not None
+            one.stdin.write(b"\n")
+            one.stdin.flush()
+        for one in started:
+            one.communicate()
+        assert [one.returncode for one in started] == [0, 0, 0, 0]
