@@ -21,10 +21,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo_agent.core.confinement import Mount, SandboxSpec
 from evo_agent.core.git import open_repository
 from evo_agent.core.protocols import Assignment
 from evo_agent.core.repair import RepairSolver, SearchLimits
-from evo_agent.core.types import Issue, Mount, Query, Recalled, SandboxSpec, Task
+from evo_agent.core.types import Issue, Query, Recalled, Task
 from evo_agent.sandboxes.select import available_backends, open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.testing import PytestRunner

@@ -35,18 +35,11 @@ from replay_server import ScriptedServer
 from evo_agent.core.agent import AgentSolver
 from evo_agent.core.agent.patches import by_file
 from evo_agent.core.config import Config, LimitsConfig, ModelConfig
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.git import open_repository
 from evo_agent.core.models import LiteLLMModel, Transcript, read_transcript
 from evo_agent.core.protocols import Assignment, Sandbox
-from evo_agent.core.types import (
-    Candidate,
-    Issue,
-    Query,
-    Recalled,
-    SandboxSpec,
-    Task,
-    TestReport,
-)
+from evo_agent.core.types import Candidate, Issue, Query, Recalled, Task, TestReport
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from evo_agent.core.types import SandboxSpec
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.sandboxes.select import available_backends, open_sandbox
 
 

@@ -6,18 +6,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from evo_agent.core.chat import Message, Reply, ToolSpec
 from evo_agent.core.types import (
     Candidate,
     CommandResult,
     Diagnosis,
     FrozenTest,
-    Message,
     Query,
     Recalled,
-    Reply,
     Task,
     TestReport,
-    ToolSpec,
     Verdict,
 )
 

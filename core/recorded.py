@@ -10,20 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from evo_agent.core.chat import Message, Reply, ToolSpec
 from evo_agent.core.codec import from_json
 from evo_agent.core.errors import EvoError, PatchRefusedError
 from evo_agent.core.events import RunLog, digest
 from evo_agent.core.protocols import Model, Recaller, Sandbox, TestRunner
-from evo_agent.core.types import (
-    CommandResult,
-    Message,
-    Query,
-    Recalled,
-    Reply,
-    TestReport,
-    ToolSpec,
-    to_json,
-)
+from evo_agent.core.types import CommandResult, Query, Recalled, TestReport, to_json
 
 _INLINE_BYTES = 4096  # files read or written beyond this are kept as blobs, not in the log
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import SandboxError
 from evo_agent.core.protocols import Tree
-from evo_agent.core.types import CommandResult, SandboxSpec
+from evo_agent.core.types import CommandResult
 from evo_agent.sandboxes.output import Everything, Output
 from evo_agent.sandboxes.shell import (
     KILLED,

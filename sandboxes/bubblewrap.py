@@ -18,9 +18,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import MissingDependencyError, SandboxError
 from evo_agent.core.protocols import Tree
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes import cgroup
 from evo_agent.sandboxes.base import SANDBOX_ID, ShellSandbox, environment, identity
 from evo_agent.sandboxes.channel import PipeChannel

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo_agent.core.types import SandboxLimits
+from evo_agent.core.confinement import SandboxLimits
 
 _MOUNT = Path("/sys/fs/cgroup")
 _PERIOD = 100_000  # microseconds, the kernel's default for cpu.max and cpu.cfs_period_us

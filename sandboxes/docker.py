@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import EvoError, SandboxError
 from evo_agent.core.protocols import Tree
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes import engine as engines
 from evo_agent.sandboxes.base import ShellSandbox, environment, identity
 from evo_agent.sandboxes.channel import FrameChannel

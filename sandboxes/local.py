@@ -14,9 +14,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import SandboxError
 from evo_agent.core.protocols import Tree
-from evo_agent.core.types import CommandResult, SandboxSpec
+from evo_agent.core.types import CommandResult
 from evo_agent.sandboxes.base import WorkspaceSandbox
 from evo_agent.sandboxes.network import build_environment, ca_bundle
 from evo_agent.sandboxes.output import Output

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import ConfigError, EvoError, SandboxError
 from evo_agent.core.protocols import Sandbox, Tree
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes import bubblewrap, engine
 
 Backend = Callable[[SandboxSpec, Tree | None], Sandbox]

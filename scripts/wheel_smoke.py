@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import evo_agent
+from evo_agent.core.chat import Message, Reply, ToolSpec
 from evo_agent.core.config import ModelConfig
 from evo_agent.core.models import make_model
-from evo_agent.core.types import Message, Reply, ToolSpec
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TOOL = ToolSpec(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from evo_agent.core.types import Mount
+from evo_agent.core.confinement import Mount
 
 _PASSED = ("PIP_", "UV_", "NPM_CONFIG_")
 _PLACES = ("_CERT", "CONFIG_FILE", "CACHE_DIR", "REQUIRE_VIRTUALENV", "TARGET", "PREFIX", "LOG")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evo_agent.core.config import Config
+from evo_agent.core.confinement import Mount, SandboxLimits, SandboxSpec
 from evo_agent.core.errors import EnvironmentBuildError
-from evo_agent.core.types import ENVIRONMENT_ROOT, CommandResult, Mount, SandboxLimits, SandboxSpec
+from evo_agent.core.types import ENVIRONMENT_ROOT, CommandResult
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.tasks.build_settings import build_settings
 from evo_agent.tasks.carried import files_of, keep_new_ignored_files

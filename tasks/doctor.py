@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from evo_agent.core.config import Config, cache_folder, data_folder, load_config
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import EvoError
-from evo_agent.core.types import SandboxSpec
 
 OK, NOTE, MISSING = "ok", "note", "missing"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evo_agent.core.config import Config, cache_folder
-from evo_agent.core.types import ENVIRONMENT_ROOT, Mount, SandboxLimits, SandboxSpec
+from evo_agent.core.confinement import Mount, SandboxLimits, SandboxSpec
+from evo_agent.core.types import ENVIRONMENT_ROOT
 from evo_agent.tasks import manifests
 from evo_agent.tasks.building import Build, is_built, locked
 from evo_agent.tasks.carried import carry

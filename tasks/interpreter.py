@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo_agent.core.config import Config
+from evo_agent.core.confinement import Mount, SandboxSpec
 from evo_agent.core.errors import EnvironmentBuildError
-from evo_agent.core.types import Mount, SandboxSpec
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.tasks import manifests
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo_agent.core.types import WORKSPACE_ROOT, Mount
+from evo_agent.core.confinement import Mount
+from evo_agent.core.types import WORKSPACE_ROOT
 
 NAMES = (".venv", "venv")
 _MAX_BYTES = 1024 * 1024

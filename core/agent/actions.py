@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evo_agent.core.agent.stops import ToolError
-from evo_agent.core.types import ToolCall
+from evo_agent.core.chat import ToolCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evo_agent.core.types import CommandResult, Message
+from evo_agent.core.chat import Message
+from evo_agent.core.types import CommandResult
 
 OBSERVATION_CHARACTERS = 10_000  # as mini-swe-agent's templates: head and tail of 5,000
 _CHARACTERS_PER_TOKEN = 3.0  # code tokenizes worse than prose; errs towards cutting early

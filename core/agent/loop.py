@@ -8,8 +8,8 @@ from evo_agent.core.agent.specs import TOOLS
 from evo_agent.core.agent.spending import Spending
 from evo_agent.core.agent.stops import FormatError, LimitsExceeded, Submitted, ToolError
 from evo_agent.core.agent.tools import Tools
+from evo_agent.core.chat import Message, Reply, ToolCall
 from evo_agent.core.protocols import Model
-from evo_agent.core.types import Message, Reply, ToolCall
 
 MALFORMED_IN_A_ROW = 5  # replies that ask for nothing doable, after which the round stops
 

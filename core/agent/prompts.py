@@ -9,8 +9,9 @@ from importlib.resources import files
 from string import Template
 
 from evo_agent.core.agent.context import shortened
+from evo_agent.core.chat import Message
 from evo_agent.core.protocols import Assignment
-from evo_agent.core.types import Diagnosis, FrozenTest, Message, Recalled, TestReport
+from evo_agent.core.types import Diagnosis, FrozenTest, Recalled, TestReport
 
 _ISSUE = 20_000  # characters
 _EXCERPT = 4_000

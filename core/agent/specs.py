@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from evo_agent.core.types import ToolSpec
+from evo_agent.core.chat import ToolSpec
 
 
 def _spec(name: str, description: str, required: tuple[str, ...], **properties: Any) -> ToolSpec:

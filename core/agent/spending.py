@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evo_agent.core.agent.stops import LimitsExceeded
+from evo_agent.core.chat import Reply
 from evo_agent.core.config import LimitsConfig
-from evo_agent.core.types import CommandResult, Cost, Reply
+from evo_agent.core.types import CommandResult, Cost
 
 
 @dataclass(slots=True)

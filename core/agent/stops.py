@@ -3,7 +3,7 @@
 Not errors a person sees: the loop catches every one of them.
 """
 
-from evo_agent.core.types import Message
+from evo_agent.core.chat import Message
 
 
 class AgentInterrupt(Exception):  # noqa: N818 - control flow, not an error

@@ -17,11 +17,11 @@ from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import Any
 
+from evo_agent.core.chat import Message, Reply, ToolSpec
 from evo_agent.core.config import ModelConfig
 from evo_agent.core.errors import MissingDependencyError
 from evo_agent.core.models import wire
 from evo_agent.core.models.failures import NonsenseError, understand
-from evo_agent.core.types import Message, Reply, ToolSpec
 
 FIRST_WAIT = 1.0  # seconds before the second try; doubles with every further one
 LONGEST_WAIT = 60.0

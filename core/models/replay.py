@@ -5,9 +5,9 @@ With the same sandbox, a run replayed this way is the recorded run, offline (Uni
 
 from collections.abc import Sequence
 
+from evo_agent.core.chat import Message, Reply, ToolSpec
 from evo_agent.core.errors import ModelError
 from evo_agent.core.models.transcript import Transcript
-from evo_agent.core.types import Message, Reply, ToolSpec
 
 
 class ReplayModel:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evo_agent.core.chat import Reply, ToolCall
 from evo_agent.core.codec import from_json
 from evo_agent.core.errors import EvoError, ModelError
 from evo_agent.core.events import read_events
-from evo_agent.core.types import Cost, Reply, ToolCall
+from evo_agent.core.types import Cost
 
 
 @dataclass(frozen=True, slots=True)

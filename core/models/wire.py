@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from evo_agent.core.chat import Message, Reply, ToolCall, ToolSpec
 from evo_agent.core.config import ModelConfig
 from evo_agent.core.models.failures import NonsenseError
-from evo_agent.core.types import Cost, Message, Reply, ToolCall, ToolSpec
+from evo_agent.core.types import Cost
 
 _CHARACTERS_PER_TOKEN = 4  # where a provider does not report usage
 

@@ -9,10 +9,11 @@ import pytest
 
 from evo_agent.core.agent import AgentSolver
 from evo_agent.core.config import Config, ModelConfig
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.git import open_repository
 from evo_agent.core.models import LiteLLMModel
 from evo_agent.core.protocols import Assignment, Sandbox
-from evo_agent.core.types import Candidate, Issue, Query, Recalled, SandboxSpec, Task
+from evo_agent.core.types import Candidate, Issue, Query, Recalled, Task
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.testing import CommandRunner

@@ -16,7 +16,7 @@ from evo_agent.core.agent.actions import (
 )
 from evo_agent.core.agent.patches import by_file, limited
 from evo_agent.core.agent.stops import ToolError
-from evo_agent.core.types import ToolCall
+from evo_agent.core.chat import ToolCall
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from evo_agent.core.chat import Message, ToolSpec
 from evo_agent.core.config import ModelConfig
 from evo_agent.core.errors import ModelError, UsageError
 from evo_agent.core.models import LiteLLMModel, client, make_model
-from evo_agent.core.types import Message, ToolSpec
 
 TOOLS = (
     ToolSpec(
@@ -247,7 +247,7 @@ def test_a_fresh_process_calls_a_tool_quietly_and_imports_litellm_only_then(
         from evo_agent.core.config import ModelConfig
         from evo_agent.core.errors import ModelError
         from evo_agent.core.models import make_model, warm
-        from evo_agent.core.types import Message, ToolSpec
+        from evo_agent.core.chat import Message, ToolSpec
 
         model = make_model(ModelConfig("openai/fake", sys.argv[1]))
         assert not {"litellm", "openai", "httpx"} & set(sys.modules)
@@ -278,7 +278,7 @@ def test_without_litellm_the_extra_is_named() -> None:
         from evo_agent.core.config import ModelConfig
         from evo_agent.core.errors import MissingDependencyError
         from evo_agent.core.models import make_model, warm
-        from evo_agent.core.types import Message
+        from evo_agent.core.chat import Message
         warm().join()
         try:
             make_model(ModelConfig("openai/fake")).query([Message("user", "hi")], [])

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from evo_agent.core.chat import Message, Reply, ToolCall
 from evo_agent.core.config import Config, ModelConfig
 from evo_agent.core.errors import ModelError
 from evo_agent.core.events import RunLog
 from evo_agent.core.models import make_model, read_transcript
 from evo_agent.core.recorded import RecordedModel
-from evo_agent.core.types import Message, Reply, ToolCall, to_json
+from evo_agent.core.types import to_json
 
 ASKED = (Message("user", "hello"),)
 CALL = {

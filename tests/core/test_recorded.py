@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import PatchRefusedError
 from evo_agent.core.events import RunLog, read_events
 from evo_agent.core.git import open_repository
 from evo_agent.core.recorded import RecordedSandbox
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 

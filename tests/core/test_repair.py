@@ -10,21 +10,12 @@ from typing import Any
 
 import pytest
 
+from evo_agent.core.confinement import Mount, SandboxSpec
 from evo_agent.core.git import open_repository
 from evo_agent.core.protocols import Assignment, Sandbox
 from evo_agent.core.protocols import TestRunner as Runner
 from evo_agent.core.repair import RepairSolver, SearchLimits
-from evo_agent.core.types import (
-    Candidate,
-    Diagnosis,
-    DiagnosisKind,
-    Issue,
-    Mount,
-    Query,
-    Recalled,
-    SandboxSpec,
-    Task,
-)
+from evo_agent.core.types import Candidate, Diagnosis, DiagnosisKind, Issue, Query, Recalled, Task
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.testing import CommandRunner, PytestRunner

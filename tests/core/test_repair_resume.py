@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from evo_agent.core.config import LimitsConfig
+from evo_agent.core.confinement import Mount, SandboxSpec
 from evo_agent.core.events import RunLog, read_events
 from evo_agent.core.git import open_repository
 from evo_agent.core.protocols import Assignment
 from evo_agent.core.recorded import RecordedSandbox, RecordedTests
 from evo_agent.core.repair import RepairSolver, SearchLimits
-from evo_agent.core.types import Candidate, Issue, Mount, Query, Recalled, SandboxSpec, Task
+from evo_agent.core.types import Candidate, Issue, Query, Recalled, Task
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.testing import PytestRunner

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evo_agent.core.types import SandboxLimits, SandboxSpec
+from evo_agent.core.confinement import SandboxLimits, SandboxSpec
 from evo_agent.sandboxes.base import ShellSandbox
 from evo_agent.sandboxes.select import open_sandbox
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import SandboxError
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes import engine
 from evo_agent.sandboxes.docker import LABEL, OWNER, remove_leftovers
 from evo_agent.sandboxes.image_base import default_tag
@@ -67,7 +67,7 @@ def test_when_evo_is_killed_its_container_goes(workspace: Path):
     script = f"""
         import time
         from pathlib import Path
-        from evo_agent.core.types import SandboxSpec
+        from evo_agent.core.confinement import SandboxSpec
         from evo_agent.sandboxes.select import open_sandbox
         labels = {{"evo.test": "killed-{os.getpid()}"}}
         box = open_sandbox(SandboxSpec(Path({str(workspace)!r}), labels=labels), None, "docker")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import SandboxError
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes import engine
 from evo_agent.sandboxes.image import ensure_image
 from evo_agent.sandboxes.image_base import default_tag, from_debootstrap

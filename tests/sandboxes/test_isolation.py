@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evo_agent.core.types import Mount, SandboxLimits
+from evo_agent.core.confinement import Mount, SandboxLimits
 from evo_agent.sandboxes import cgroup
 from evo_agent.sandboxes.base import ShellSandbox
 

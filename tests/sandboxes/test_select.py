@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import ConfigError, SandboxError
-from evo_agent.core.types import SandboxSpec
 from evo_agent.sandboxes.output import Output
 from evo_agent.sandboxes.select import available_backends, open_sandbox
 

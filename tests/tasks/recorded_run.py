@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evo_agent.core.chat import Reply, ToolCall
 from evo_agent.core.config import Config
 from evo_agent.core.events import RunLog
 from evo_agent.core.types import (
@@ -17,10 +18,8 @@ from evo_agent.core.types import (
     Issue,
     Outcome,
     Recalled,
-    Reply,
     Task,
     TestReport,
-    ToolCall,
     Verdict,
     to_json,
 )

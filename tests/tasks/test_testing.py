@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from evo_agent.core.config import Config, SandboxConfig
+from evo_agent.core.confinement import SandboxSpec
 from evo_agent.core.errors import EnvironmentBuildError
 from evo_agent.core.git import open_repository
 from evo_agent.core.protocols import Sandbox
-from evo_agent.core.types import Outcome, SandboxSpec, TestReport
+from evo_agent.core.types import Outcome, TestReport
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.detect import detect
