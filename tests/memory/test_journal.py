@@ -204,11 +204,15 @@ def test_only_the_owner_can_read_the_folder(tmp_path: Path):
 
 def test_several_processes_that_make_the_journal_at_once_all_get_it(tmp_path: Path):
     code = "import sys; from pathlib import Path; from evo_agent.memory.journal import Journal\n"
-    code += "sys.stdin.readline(); Journal(Path(sys.argv[1])).close()"
-    for number in range(5):
+    code += "print(flush=True); sys.stdin.readline(); Journal(Path(sys.argv[1])).close()"
+    for number in range(10):
         argv = [sys.executable, "-c", code, str(tmp_path / str(number))]
-        started = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(4)]
-        for one in started:  # all at the same moment, as far as possible
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started = [subprocess.Popen(argv, **pipes) for _ in range(4)]
+        for one in started:  # ready, and then all at the same moment, as far as possible
+            assert one.stdout is not None
+            one.stdout.readline()
+        for one in started:
             assert one.stdin is not None
             one.stdin.write(b"\n")
             one.stdin.flush()
