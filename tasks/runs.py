@@ -206,12 +206,18 @@ def replay(
         EvoError: there is no such run, or it cannot be done again.
     """
     from evo_agent.core.models import ReplayModel, read_transcript  # noqa: PLC0415
-    from evo_agent.tasks.wiring import RecordedAnswers, begin_run, open_bench  # noqa: PLC0415
+    from evo_agent.tasks.wiring import (  # noqa: PLC0415
+        RecordedAnswers,
+        begin_run,
+        open_bench,
+        with_backend,
+    )
 
     folder = find_run(root, prefix)
     start = read_start(folder)
     if config is not None:
-        start = replace(start, config=replace(start.config, sandbox=config.sandbox))
+        changed = replace(start.config, sandbox=config.sandbox)
+        start = replace(start, config=with_backend(changed))
     by_model = any(event.kind == "model-result" for event in read_events(folder))
     model = ReplayModel(read_transcript(folder / EVENTS_FILE)) if by_model else None
     answers = RecordedAnswers(recorded_answers(folder))
