@@ -12,6 +12,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from evo_agent.core.confinement import SandboxSpec
@@ -26,6 +27,7 @@ from evo_agent.sandboxes.shell import TIMED_OUT
 
 WARNING = "no isolation: commands run on this machine, as you (--sandbox local)"
 _MARK = "EVO_SANDBOX"
+_SWEEPS, _SWEEP_SECONDS = 200, 0.01  # of looking for marked processes until none is left
 _DRAIN = 0.2  # seconds for output that is still in the pipe when the command has ended
 
 
@@ -130,11 +132,22 @@ class LocalSandbox(WorkspaceSandbox):
         self._kill_marked()
 
     def _kill_marked(self) -> None:
+        """Kill every marked process, and see each gone: one may start others meanwhile."""
+        for _ in range(_SWEEPS):
+            marked = list(self._marked())
+            if not marked:
+                return
+            for process in marked:
+                with contextlib.suppress(OSError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(_SWEEP_SECONDS)
+
+    def _marked(self) -> Iterator[int]:
         mark = f"{_MARK}={self._mark}".encode()
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(folder.name), signal.SIGKILL)
+                    yield int(folder.name)
 
 
 def _collect(process: "subprocess.Popen[bytes]", output: Output, deadline: float) -> bool:
