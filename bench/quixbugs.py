@@ -122,7 +122,8 @@ def run(source: QuixBugs, program: str, backend: str, limits: SearchLimits) -> R
     with tempfile.TemporaryDirectory(prefix="quixbugs-") as scratch:
         repository = open_repository(make_repository(source, program, Path(scratch) / program))
         tree = Workspace.create(repository, "HEAD", Path(scratch) / "workspace")
-        python = [Mount(Path(p), p) for p in dict.fromkeys((sys.prefix, sys.base_prefix))]
+        homes = {sys.prefix, sys.base_prefix} - {"/usr"}  # which every sandbox shows already
+        python = [Mount(Path(home), home) for home in sorted(homes)]
         spec = SandboxSpec(tree.folder, mounts=tuple(python))
         test = f"python_testcases/test_{program}.py"
         runner = PytestRunner(sys.executable)

@@ -63,7 +63,8 @@ def solve(repo: Path, log: RunLog, home: Path, limits: SearchLimits = LIMITS) ->
     else:
         tree = Workspace.create(repository, "HEAD", home)
     base = tree.host.text("rev-parse", "HEAD^{tree}")
-    mounts = tuple(Mount(Path(p), p) for p in dict.fromkeys((sys.prefix, sys.base_prefix)))
+    homes = {sys.prefix, sys.base_prefix} - {"/usr"}  # which every sandbox shows already
+    mounts = tuple(Mount(Path(home), home) for home in sorted(homes))
     quiet = {"PYTHONDONTWRITEBYTECODE": "1"}
     with open_sandbox(SandboxSpec(tree.folder, mounts=mounts, env=quiet), tree, "bubblewrap") as s:
         sandbox = RecordedSandbox(s, log, base=base)

@@ -207,8 +207,9 @@ def test_several_processes_that_make_the_journal_at_once_all_get_it(tmp_path: Pa
     code += "print(flush=True); sys.stdin.readline(); Journal(Path(sys.argv[1])).close()"
     for number in range(10):
         argv = [sys.executable, "-c", code, str(tmp_path / str(number))]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        started = [subprocess.Popen(argv, **pipes) for _ in range(4)]
+        started = [
+            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)
+        ]
         for one in started:  # ready, and then all at the same moment, as far as possible
             assert one.stdout is not None
             one.stdout.readline()
