@@ -15,7 +15,6 @@ from evo_agent.sandboxes.registry import Progress, exists, pull
 
 BASE = "debian:bookworm-slim"
 SUITE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "bash", "build-essential", "ca-certificates", "file", "git", "less", "patch", "procps",
     "python-is-python3", "python3", "python3-dev", "python3-pip", "python3-venv",
@@ -121,7 +120,7 @@ def _debootstrap(root: Path, progress: Progress) -> None:
             "apt-get install debian-archive-keyring",
         )
     process = subprocess.Popen(
-        [*argv, SUITE, str(root), MIRROR],
+        [*argv, SUITE, str(root)],  # from the mirror that debootstrap has by itself
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -134,7 +133,7 @@ def _debootstrap(root: Path, progress: Progress) -> None:
         for line in process.stdout:
             progress(line.strip())
     if process.returncode:
-        raise SandboxError(f"debootstrap failed: {line.strip()}", f"is {MIRROR} reachable?")
+        raise SandboxError(f"debootstrap failed: {line.strip()}", "is the Debian mirror reachable?")
 
 
 def _proxies() -> dict[str, str]:

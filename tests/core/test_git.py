@@ -92,7 +92,6 @@ def test_a_work_tree_that_lies_elsewhere(repo: Path, tmp_path: Path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_repository_of_somebody_else(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     subprocess.run(["chown", "-R", "1000:1000", str(repo)], check=True)
     monkeypatch.delenv("SUDO_UID", raising=False)
