@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -169,3 +169,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"EVO_REQUIRE=all, but {_found[marker]}", pytrace=False)
         if _found[marker]:
             pytest.skip(_found[marker])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under EVO_REQUIRE=all whatever a test skips for is a failure that says the same."""
+    report = yield
+    if report.skipped and os.environ.get("EVO_REQUIRE") == "all":
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome, report.longrepr = "failed", f"EVO_REQUIRE=all, but it was skipped: {why}"
+    return report
