@@ -51,9 +51,22 @@ find_python() {
 
 has_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
+docker_answers() {
+  have docker && timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
+}
+
+# Podman's own command needs no service, but evo talks to its socket.
+podman_listens() {
+  local path
+  for path in /run/podman/podman.sock "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/podman/podman.sock"; do
+    if [[ -S $path ]] && timeout 20 podman --url "unix://$path" info >/dev/null 2>&1; then return; fi
+  done
+  return 1
+}
+
+# An engine that evo can use for $1 (demo or test): the tests want Docker's own.
 engine_answers() {
-  { have docker && timeout 20 docker version --format '{{.Server.Version}}'; } >/dev/null 2>&1 ||
-    { have podman && timeout 20 podman info; } >/dev/null 2>&1
+  docker_answers || { [[ $1 == demo ]] && have podman && podman_listens; }
 }
 
 # Ubuntu's chromium-browser is a pointer to a snap, which needs snapd; it does not count.
@@ -78,7 +91,7 @@ packages_missing() {
   have debootstrap || echo debootstrap
   # What debootstrap checks Debian's packages with; Ubuntu has it as a package of its own.
   [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || echo debian-archive-keyring
-  engine_answers || have dockerd || echo docker.io
+  engine_answers "$profile" || have dockerd || echo docker.io
   if [[ $profile == test ]]; then
     # What the tests drive: a real browser, and a repository that is not Python's.
     has_browser || is_ubuntu || echo chromium
@@ -139,7 +152,8 @@ system_packages() {
 # ---- a container engine ---------------------------------------------------------------
 
 engine() {
-  if engine_answers; then
+  local profile=$1
+  if engine_answers "$profile"; then
     say "container engine: answers"
   elif [[ $plan == yes ]]; then
     say "container engine: none answers"
@@ -182,7 +196,7 @@ wait_for_engine() {
   local seconds=$1 process=${2:-}
   local until=$((SECONDS + seconds))
   while ((SECONDS < until)); do
-    if engine_answers; then
+    if docker_answers; then
       say "container engine: answers"
       return
     fi
@@ -299,7 +313,7 @@ main() {
     die "$python cannot make virtual environments" \
       "as root: apt-get install python3-venv (or set EVO_PYTHON to another Python)"
   fi
-  engine
+  engine "$profile"
   python_packages "$profile" "$python"
   if [[ $profile == test ]]; then browser; fi
   if [[ $plan == no ]]; then report; fi

@@ -97,6 +97,14 @@ def test_without_privileges_prints_commands_and_goes_on(bare: Path) -> None:
     assert done.stdout.endswith("setup: ready, without the above\n")
 
 
+def test_podman_that_serves_no_socket_is_no_engine(bare: Path) -> None:
+    """Its command works alone, but evo talks to an engine's socket; the tests want Docker's."""
+    executable(bare / "bin" / "podman", "#!/bin/sh\nexit 0\n")
+    for profile in ("demo", "test"):
+        done = set_up(installed_already(with_python(bare)), profile)
+        assert "container engine: none answers" in done.stdout, done.stdout
+
+
 def test_required_pieces_that_are_missing_are_a_failure(bare: Path) -> None:
     done = set_up(installed_already(with_python(bare)), "test", EVO_REQUIRE="all")
     assert done.returncode == 1
