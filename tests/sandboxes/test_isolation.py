@@ -90,14 +90,16 @@ def test_a_mount_is_read_only_unless_it_says_otherwise(
 
 
 def processes(sandbox: ShellSandbox) -> int:
-    # Some end while they are counted, which ls complains of.
-    return int(sandbox.exec("ls -d /proc/[0-9]* 2>/dev/null | wc -l", timeout=20).output)
+    # By the shell itself: where a bomb is at work, another process may not be had.
+    return int(sandbox.exec("all=(/proc/[0-9]*); echo ${#all[@]}", timeout=20).output)
 
 
 def test_a_fork_bomb_is_contained(sandbox: ShellSandbox):
     assert "processes" not in sandbox.not_limited
     sandbox.exec("bomb() { bomb | bomb & }; bomb 2>/dev/null")
-    assert sandbox.exec("echo alive", timeout=20).output == "alive\n"
+    # A bomb that still grows may take the next command's shell: a new one starts without it.
+    answers = [sandbox.exec("echo alive", timeout=30).output for _ in range(2)]
+    assert "alive\n" in answers, answers
     assert processes(sandbox) <= 64  # SMALL.processes
 
 
