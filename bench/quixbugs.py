@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from repos import find_repository
+
 from evo_agent.core.confinement import Mount, SandboxSpec
 from evo_agent.core.git import open_repository
 from evo_agent.core.protocols import Assignment
@@ -63,12 +65,7 @@ class QuixBugs:
     """The benchmark's files, read from git."""
 
     def __init__(self, repos: Path) -> None:
-        owner, name = "jkoppel", "QuixBugs"
-        places = (f"{owner}__{name}", f"{owner}/{name}", f"{owner}+{name}/repo", f"{owner}+{name}")
-        found = [repos / p for p in places if (repos / p).is_dir()]
-        if not found:
-            sys.exit(f"no {owner}/{name} below {repos}: clone https://github.com/{owner}/{name}")
-        self.folder = found[0]
+        self.folder = find_repository(repos, "jkoppel/QuixBugs")
 
     def _git(self, *args: str) -> bytes:
         command = ["git", "-c", "safe.directory=*", "-C", str(self.folder), *args]

@@ -17,7 +17,6 @@ import difflib
 import json
 import multiprocessing
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from replay_server import ScriptedServer
+from repos import find_repository, work_tree
 
 from evo_agent.core.agent import AgentSolver
 from evo_agent.core.agent.patches import by_file
@@ -43,11 +43,6 @@ from evo_agent.core.types import Candidate, Issue, Query, Recalled, Task, TestRe
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 
-FORKS = {  # repositories that are mirrored under another name
-    "django/django": "swe-bench/django__django",
-    "matplotlib/matplotlib": "swe-bench/matplotlib__matplotlib",
-    "scikit-learn/scikit-learn": "swe-bench/scikit-learn__scikit-learn",
-}
 QUICK = (  # both formats, small histories where there is a choice; the longest first
     "mini2.2.7__django__django-12453",
     "mini1.15__psf__requests-2931",
@@ -93,27 +88,6 @@ class Silent:
     def run(self, sandbox: Sandbox, tests: object = None, *, timeout: float = 0.0) -> TestReport:
         """Never asked for: recorded runs freeze no test."""
         raise NotImplementedError
-
-
-def find_repository(repos: Path, name: str) -> Path:
-    """Find owner/name as owner__name, owner/name or owner+name/repo, bare or not."""
-    for candidate in filter(None, (name, FORKS.get(name))):
-        owner, _, short = candidate.partition("/")
-        for place in (f"{owner}__{short}", f"{owner}/{short}", f"{owner}+{short}/repo"):
-            if (repos / place / "HEAD").exists() or (repos / place / ".git").exists():
-                return repos / place
-    raise SystemExit(f"{name} is not in {repos}")
-
-
-def work_tree(found: Path, clones: Path) -> Path:
-    """A repository with a work tree: the one that was found, or a clone sharing its objects."""
-    if (found / ".git").exists():
-        return found
-    clone = clones / "+".join(found.parts[-2:])
-    if not clone.exists():
-        command = ["git", "clone", "-q", "--shared", "--no-checkout", str(found), str(clone)]
-        subprocess.run(command, check=True)
-    return clone
 
 
 def repository_name(instance: str) -> str:

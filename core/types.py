@@ -272,6 +272,7 @@ class Query:
         paths: files in question, if known.
         kinds: kinds of record wanted (episode, insight, guardrail, skill); empty for all.
         limit: most results wanted.
+        places: most files and functions wanted beside them (kind "place"); they come first.
     """
 
     text: str
@@ -281,6 +282,7 @@ class Query:
     paths: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     limit: int = 5
+    places: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +290,8 @@ class Recalled:
     """One record that memory found, and why.
 
     Attributes:
-        id: the record's id.
-        kind: episode | insight | guardrail | skill.
+        id: the record's id; a place's is `path` or `path::function`.
+        kind: place | episode | insight | guardrail | skill.
         score: fused score, comparable inside one answer only.
         title: one line.
         text: what the solver is shown, bounded.
