@@ -10,26 +10,34 @@ import re
 from functools import lru_cache
 from typing import Any
 
-# (what it is, a literal that every match holds, the pattern): the literal spares most texts
-# the pattern.
-_PATTERNS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
-    (name, literal, re.compile(pattern))
-    for name, literal, pattern in (
+# (what it is, literals of which every match holds one, the pattern): looking for a literal is
+# fast, and spares most texts the pattern.
+_PATTERNS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (name, tuple(literals.split()), re.compile(pattern))
+    for name, literals, pattern in (
         (
             "private-key",
-            "PRIVATE KEY",
+            "PRIVATE",
             r"(?s)-----BEGIN (?P<k>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END (?P=k)-----|\Z)",
         ),
-        ("github-token", "gh", r"\bgh[pousr]_[A-Za-z0-9]{30,255}\b"),
+        ("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[A-Za-z0-9]{30,255}\b"),
         ("github-token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b"),
-        ("gitlab-token", "gl", r"\bgl(?:pat|ptt|dt|rt|cbt|soat)-[A-Za-z0-9_\-]{20,255}"),
-        ("aws-key", "A", r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}\b"),
+        (
+            "gitlab-token",
+            "glpat- glptt- gldt- glrt- glcbt- glsoat-",
+            r"\bgl(?:pat|ptt|dt|rt|cbt|soat)-[A-Za-z0-9_\-]{20,255}",
+        ),
+        (
+            "aws-key",
+            "AKIA ASIA AGPA AIDA AROA",
+            r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}\b",
+        ),
         ("slack-token", "xox", r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,255}"),
         ("slack-token", "xapp-", r"\bxapp-[A-Za-z0-9\-]{10,255}"),
         ("slack-hook", "hooks.slack", r"https://hooks\.slack\.com/services/[A-Za-z0-9/_]{20,100}"),
         ("google-key", "AIza", r"\bAIza[A-Za-z0-9_\-]{35}"),
         ("google-token", "ya29.", r"\bya29\.[A-Za-z0-9_\-]{20,255}"),
-        ("stripe-key", "k_", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,255}\b"),
+        ("stripe-key", "k_live_ k_test_", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,255}\b"),
         ("api-key", "sk-", r"\bsk-(?:ant-|proj-|or-)?[A-Za-z0-9_\-]{20,255}"),
         ("hugging-face-token", "hf_", r"\bhf_[A-Za-z0-9]{30,100}\b"),
         ("npm-token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
@@ -53,6 +61,14 @@ _ASSIGNED = re.compile(
     r"(?:(?P<quote>['\"])(?P<quoted>[^'\"\s]{8,200})(?P=quote)"
     r"|(?P<bare>[A-Za-z0-9+/=_\-]{16,200})(?![\w(.\[]))"
 )
+# The same sparing for the two above, whose literals are of any case. Folding makes of every
+# character that their patterns would take for an ASCII letter that letter.
+_HEADER_WORD = "authorization"
+_ASSIGNED_WORDS = (
+    *("passwd", "password", "secret", "api_key", "api-key", "apikey", "private_key"),
+    *("private-key", "privatekey", "access_token", "access-token", "accesstoken", "auth_token"),
+    *("auth-token", "authtoken", "api_token", "api-token", "apitoken"),
+)
 # Control characters, and direction overrides, which hide what a text says (Trojan Source,
 # CVE-2021-42574); tab and line feed stay.
 _CONTROL = dict.fromkeys(
@@ -72,19 +88,25 @@ def redact(text: str) -> str:
         The text, safe to write and to show; equal to itself when redacted again.
     """
     text = inert(text)
-    for name, literal, pattern in _PATTERNS:
-        if literal in text:
+    for name, literals, pattern in _PATTERNS:
+        if any(literal in text for literal in literals):
             text = pattern.sub(f"[redacted: {name}]", text)
     if "://" in text:
         text = _URL.sub("://[redacted]@", text)
-    text = _HEADER.sub(r"\g<head>[redacted]", text)
-    return _ASSIGNED.sub(_assigned, text)
+    folded = text.casefold()
+    if _HEADER_WORD in folded:
+        text = _HEADER.sub(r"\g<head>[redacted]", text)
+    if any(word in folded for word in _ASSIGNED_WORDS):
+        text = _ASSIGNED.sub(_assigned, text)
+    return text
 
 
 def inert(text: str) -> str:
     """Drop what a terminal or a reader would obey instead of showing; normalise line ends."""
-    clean = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROL)
-    return _SURROGATE.sub("\ufffd", clean)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    clean = text.translate(_CONTROL)
+    return clean if clean.isascii() else _SURROGATE.sub("\ufffd", clean)
 
 
 def redact_value(value: Any) -> Any:

@@ -86,3 +86,13 @@ def test_values_inside_json_are_redacted_keys_too():
     clean = redact_value({key: [key, {"n": 1, "x": None, "deep": (key,)}], "f": 0.5})
     assert key not in repr(clean)
     assert clean["f"] == 0.5
+
+
+def test_the_short_cut_past_a_pattern_never_lets_a_spelling_through():
+    for text in (
+        "PA\u017f\u017fWORD = 'hunter2222'",  # LATIN SMALL LETTER LONG S matches s, of either case
+        "private-\u212aey: a1b2c3d4e5f6a7b8c9",  # KELVIN SIGN matches k
+        "AuTh-ToKeN='hunter2222'",
+        "AUTHORIZATION: BEARER abcdef0123456789",
+    ):
+        assert "[redacted]" in redact(text)
