@@ -8,7 +8,6 @@ behind (DESIGN section 3).
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any, Self
 
 from evo_agent.core.errors import StoreError
 from evo_agent.memory import views
-from evo_agent.memory.records import State, canonical, from_json, to_json
-from evo_agent.memory.rows import Change, Generation, JournalEvent, Place, Stored
+from evo_agent.memory.appending import append, append_records
+from evo_agent.memory.records import Record, State, from_json, unpack
+from evo_agent.memory.rows import Change, Generation, JournalEvent, Laid, Place, Stored
 from evo_agent.memory.schema import connect, translated
 
 FILE = "journal.sqlite"
@@ -25,11 +25,17 @@ FILE = "journal.sqlite"
 COLUMN_WEIGHTS = (4.0, 3.0, 1.0, 0.5)
 _SHORTEST_PREFIX = 6  # digits of an id that a person may type
 _SELECT = (
-    "SELECT r.number, r.state, e.data, "
+    "SELECT r.number, r.id, r.state, e.data, "
     "(SELECT count(*) FROM credits c WHERE c.record = r.id), "
     "(SELECT coalesce(sum(win), 0) FROM credits c WHERE c.record = r.id) "
     "FROM records r JOIN events e ON e.position = r.event "
 )
+
+_EVENTS = (
+    "SELECT run, sequence, kind, record, CASE kind WHEN 'record' THEN '{{}}' ELSE data END, time "
+    "FROM events WHERE {} ORDER BY position"
+)
+_ABOUT = "(position = (SELECT event FROM records WHERE id = ?) OR record = ? AND kind != 'record')"
 
 
 class Journal:
@@ -72,7 +78,16 @@ class Journal:
             How many records are new.
         """
         with self._transaction():
-            return self._append(run, changes)
+            return append(self._connection, run, changes)
+
+    def add(self, run: str, rows: Sequence[Laid]) -> list[int]:
+        """Like `write`, for records that were laid out beforehand (views.laid).
+
+        Returns:
+            Numbers of the new ones, in order; 0 in the place of one that was there.
+        """
+        with self._transaction():
+            return append_records(self._connection, run, rows)
 
     def write_once(self, run: str, decide: Callable[[], Sequence[Change]]) -> bool:
         """Like `write`, but only if the run has written nothing yet.
@@ -87,7 +102,7 @@ class Journal:
         with self._transaction():
             if self._rows("SELECT 1 FROM events WHERE run = ? LIMIT 1", run):
                 return False
-            self._append(run, decide())
+            append(self._connection, run, decide())
             return True
 
     def remember(self, key: str, value: str) -> None:
@@ -103,26 +118,6 @@ class Journal:
         """What was kept under a key; empty when nothing was."""
         rows = self._rows("SELECT value FROM about WHERE key = ?", key)
         return str(rows[0][0]) if rows else ""
-
-    def _append(self, run: str, changes: Sequence[Change]) -> int:
-        (last,) = self._rows("SELECT coalesce(max(sequence), 0) FROM events WHERE run = ?", run)[0]
-        new = 0
-        for change in changes:
-            if change.kind == "record" and self._known(change.record):
-                continue
-            last += 1
-            data = to_json(change.new) if change.new else canonical(change.data).decode()
-            cursor = self._connection.execute(
-                "INSERT INTO events (run, sequence, kind, record, data, time) VALUES (?,?,?,?,?,?)",
-                (run, last, change.kind, change.record, data, time.time()),
-            )
-            assert cursor.lastrowid is not None
-            if change.new is not None:
-                views.add_record(self._connection, cursor.lastrowid, change.new)
-                new += 1
-            else:
-                views.apply(self._connection, run, change)
-        return new
 
     def rebuild(self) -> int:
         """Make the views anew from the events.
@@ -216,12 +211,15 @@ class Journal:
 
     def events(self, *, record: str = "", run: str = "", kind: str = "") -> list[JournalEvent]:
         """Events about a record or of a run, in order; those that add records without data."""
-        rows = self._rows(
-            "SELECT run, sequence, kind, record, CASE kind WHEN 'record' THEN '{}' ELSE data END,"
-            " time FROM events WHERE (?1 = '' OR record = ?1) AND (?2 = '' OR run = ?2)"
-            " AND (?3 = '' OR kind = ?3) ORDER BY position",
-            *(record, run, kind),
-        )
+        conditions = {
+            _ABOUT: (record, record) if record else (),
+            "run = ?": (run,) if run else (),
+            "kind = ? AND kind != 'record'" if kind != "record" else "kind = ?": (kind,)
+            * bool(kind),
+        }
+        given = {condition: values for condition, values in conditions.items() if values}
+        sql = _EVENTS.format(" AND ".join(given) or "1")
+        rows = self._rows(sql, *(value for values in given.values() for value in values))
         return [JournalEvent(r, s, k, i, json.loads(d), t) for r, s, k, i, d, t in rows]
 
     def generation(self) -> Generation:
@@ -243,23 +241,24 @@ class Journal:
         )
 
     def check(self) -> None:
-        """Read the whole file.
+        """Read the whole file, and compute every record's id anew.
 
         Raises:
-            StoreError: a page is damaged.
+            StoreError: a page or a record is damaged.
         """
         result = self._rows("PRAGMA quick_check")[0][0]
         if result != "ok":
             raise StoreError(f"memory at {self.path}: {result}", "restore it from a copy")
-
-    def _known(self, record_id: str) -> bool:
-        return bool(self._rows("SELECT 1 FROM records WHERE id = ?", record_id))
+        rows = "SELECT record, data FROM events WHERE kind = 'record' ORDER BY position"
+        with translated(self.path):
+            for record_id, data in self._connection.execute(rows):
+                _read(record_id, data, verify=True)
 
     def _stored(self, where: str, *values: Any) -> list[Stored]:
         rows = self._rows(_SELECT + where, *values)
         return [
-            Stored(number, from_json(data), State(state), uses, wins)
-            for number, state, data, uses, wins in rows
+            Stored(number, _read(record_id, data), State(state), uses, wins)
+            for number, record_id, state, data, uses, wins in rows
         ]
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
@@ -276,6 +275,15 @@ class Journal:
             except BaseException:
                 _roll_back(self._connection)
                 raise
+
+
+def _read(record_id: str, data: bytes, *, verify: bool = False) -> Record:
+    """A record from its bytes, whose checksum shows damage; the id is computed only to verify."""
+    record = from_json(unpack(data), verify=verify)
+    if record.id != record_id:
+        cause = f"the journal has another record in the place of {record_id[:12]}"
+        raise StoreError(cause, "restore the journal from a copy")
+    return record
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

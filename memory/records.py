@@ -7,6 +7,7 @@ field added later changes no id. `repo` is the repository's identity (core.git).
 
 import hashlib
 import json
+import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -18,6 +19,7 @@ from evo_agent.memory.redact import redact, redact_value
 
 SCHEMA = 1
 LARGEST_RECORD = 512 * 1024  # bytes of canonical JSON; a larger one is refused
+_LEVEL = 1  # of zlib: a third of the bytes for 5 % of the time that a commit takes
 LONGEST_TEXT = 16_000  # characters of an issue, a message or a skill's body
 LONGEST_DIFF = 8_000  # characters of a stored change
 
@@ -138,8 +140,13 @@ def to_json(record: Record) -> str:
     return line.decode("utf-8", "surrogatepass")
 
 
-def from_json(line: str) -> Record:
+def from_json(line: str, *, verify: bool = True) -> Record:
     """The inverse of `to_json`.
+
+    Args:
+        line: one record.
+        verify: whether to compute the id anew. What comes from elsewhere must be verified; what
+            `unpack` gives was, when it was written, and has a checksum.
 
     Raises:
         StoreError: it is no record, is from a newer schema, or its id does not fit its content.
@@ -152,9 +159,37 @@ def from_json(line: str) -> Record:
         record = _from_fields(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"a record cannot be read: {error}", "rebuild or restore it") from error
-    if record.id != claimed:
+    if not verify:
+        record.__dict__["id"] = claimed  # where cached_property keeps it
+    elif record.id != claimed:
         raise StoreError(f"record {claimed[:12]} does not fit its id", "restore it from a copy")
     return record
+
+
+def pack(record: Record) -> bytes:
+    """A record as the journal stores it: its `to_json` as a zlib stream.
+
+    Such a stream ends in a checksum of the text (RFC 1950), so that damage is noticed when it
+    is read.
+
+    Raises:
+        StoreError: it is larger than LARGEST_RECORD.
+    """
+    return zlib.compress(to_json(record).encode("utf-8", "surrogatepass"), _LEVEL)
+
+
+def unpack(data: bytes) -> str:
+    """The inverse of `pack`, to the line of JSON.
+
+    Raises:
+        StoreError: the bytes are not those that were written.
+    """
+    try:
+        return zlib.decompress(data).decode("utf-8", "surrogatepass")
+    except (zlib.error, ValueError, TypeError) as error:
+        raise StoreError(
+            f"a record in the journal is damaged: {error}", "restore the journal from a copy"
+        ) from error
 
 
 def _from_fields(data: dict[str, Any]) -> Record:

@@ -66,6 +66,25 @@ class Place:
     time: float
 
 
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A record laid out for the journal: all that can be done to it before a transaction.
+
+    Attributes:
+        id: the record's.
+        data: see records.pack.
+        columns: kind, repo, scope, state, origin, issue, sha, name, time: see Place.
+        sources: ids of what it was made from.
+        search: terms of title, paths, text and diff, each joined by spaces.
+    """
+
+    id: str
+    data: bytes
+    columns: tuple[str | float, ...]
+    sources: tuple[str, ...]
+    search: tuple[str, ...]
+
+
 class Generation(NamedTuple):
     """Which journal, how many records, and the last one's id."""
 

@@ -1,6 +1,7 @@
 """The journal's tables, and its errors in words.
 
-`events` is the truth: appended to, never changed. Everything else is a view of it, kept in
+`events` is the truth: appended to, never changed; `data` is JSON, that of a record packed (see
+records.pack), and a record's own event is found through `records`. Everything else is a view of it, kept in
 the same transaction and rebuildable (journal.rebuild).
 """
 
@@ -14,6 +15,8 @@ from evo_agent.core.errors import StoreError
 
 VERSION = 1  # PRAGMA user_version; a journal from a newer evo is refused
 BUSY_SECONDS = 60.0  # how long a writer waits for another
+CACHE_KIB = 32 * 1024  # the indexes by id of 50,000 records, whose order is random
+CHECKPOINT_PAGES = 4_000  # 16 MB of log before it is carried over: learning writes much at once
 
 VIEWS = ("records", "sources", "credits", "search", "terms")
 DDL = """
@@ -23,11 +26,12 @@ CREATE TABLE IF NOT EXISTS events (
     sequence INTEGER NOT NULL,
     kind TEXT NOT NULL,
     record TEXT NOT NULL,
-    data TEXT NOT NULL,
+    data BLOB NOT NULL,
     time REAL NOT NULL,
     UNIQUE (run, sequence)
 );
-CREATE INDEX IF NOT EXISTS events_of_record ON events (record, kind);
+CREATE INDEX IF NOT EXISTS events_about ON events (record) WHERE kind != 'record';
+CREATE INDEX IF NOT EXISTS events_of_kind ON events (kind) WHERE kind != 'record';
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 VIEWS_DDL = """
@@ -100,6 +104,8 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on the disk
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:
         raise StoreError(f"{path} was written by a newer evo (format {found})", "upgrade evo")

@@ -5,36 +5,58 @@ import sqlite3
 
 from evo_agent.memory.bodies import Episode, Skill
 from evo_agent.memory.document import document
-from evo_agent.memory.records import Record, from_json
-from evo_agent.memory.rows import Change
+from evo_agent.memory.records import Record, from_json, pack, unpack
+from evo_agent.memory.rows import Change, Laid
 from evo_agent.memory.schema import VIEWS, VIEWS_DDL
 from evo_agent.memory.words import terms
 
 
-def add_record(connection: sqlite3.Connection, position: int, record: Record) -> None:
-    """Take in a new record that the event at a position holds."""
+def laid(record: Record) -> Laid:
+    """Lay a record out; needs no journal, so it may be done in another process.
+
+    Raises:
+        StoreError: it is too large.
+    """
+    return _laid(record, pack(record))
+
+
+def _laid(record: Record, data: bytes) -> Laid:
     body = record.body
     origin, sha = (body.origin, body.sha) if isinstance(body, Episode) else ("", "")
     issue = body.issue_id if isinstance(body, Episode | Skill) else ""
     name = body.name if isinstance(body, Skill) else ""
+    where = (record.kind.value, record.repo, record.scope.value, record.state.value)
+    doc = document(record)
+    searched = (doc.title, " ".join(doc.paths), doc.text, doc.diff)
+    return Laid(
+        id=record.id,
+        data=data,
+        columns=(*where, origin, issue, sha, name, record.as_of.time),
+        sources=record.source_ids,
+        search=tuple(" ".join(terms(column)) for column in searched),
+    )
+
+
+def add(connection: sqlite3.Connection, position: int, row: Laid) -> int:
+    """Take in a new record that the event at a position holds.
+
+    Returns:
+        Its number.
+    """
     cursor = connection.execute(
         "INSERT INTO records (id, event, kind, repo, scope, state, origin, issue, sha, name, time)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            *(record.id, position, record.kind, record.repo, record.scope, record.state),
-            *(origin, issue, sha, name, record.as_of.time),
-        ),
+        (row.id, position, *row.columns),
     )
+    assert cursor.lastrowid is not None
     connection.executemany(
-        "INSERT OR IGNORE INTO sources VALUES (?, ?)",
-        [(source, record.id) for source in record.source_ids],
+        "INSERT OR IGNORE INTO sources VALUES (?, ?)", [(source, row.id) for source in row.sources]
     )
-    doc = document(record)
-    columns = (doc.title, " ".join(doc.paths), doc.text, doc.diff)
     connection.execute(
         "INSERT INTO search (rowid, title, paths, text, diff) VALUES (?,?,?,?,?)",
-        (cursor.lastrowid, *(" ".join(terms(column)) for column in columns)),
+        (cursor.lastrowid, *row.search),
     )
+    return cursor.lastrowid
 
 
 def apply(connection: sqlite3.Connection, run: str, change: Change) -> None:
@@ -56,8 +78,8 @@ def rebuild(connection: sqlite3.Connection) -> None:
     rows = connection.execute(
         "SELECT position, run, kind, record, data FROM events ORDER BY position"
     )
-    for position, run, kind, record, data in rows.fetchall():
+    for position, run, kind, record, data in rows:
         if kind == "record":
-            add_record(connection, position, from_json(data))
+            add(connection, position, _laid(from_json(unpack(data)), data))
         else:
             apply(connection, run, Change(kind, record, json.loads(data)))

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ import pytest
 from evo_agent.core.errors import StoreError
 from evo_agent.memory.bodies import Episode, Insight
 from evo_agent.memory.journal import FILE, Journal
-from evo_agent.memory.records import Record, Scope, make
+from evo_agent.memory.records import Record, Scope, make, pack, to_json
 from evo_agent.memory.rows import Change, added
+from evo_agent.memory.views import laid
 from evo_agent.memory.words import terms
 
 WRITER = """
 import sys
+import zlib
 from pathlib import Path
 from evo_agent.memory.bodies import Insight
 from evo_agent.memory.journal import Journal
@@ -220,3 +223,57 @@ def test_several_processes_that_make_the_journal_at_once_all_get_it(tmp_path: Pa
         for one in started:
             one.communicate()
         assert [one.returncode for one in started] == [0, 0, 0, 0]
+
+
+def test_a_record_whose_bytes_changed_is_noticed_when_it_is_read(tmp_path: Path):
+    record = insight("what was written")
+    other = insight("what nobody wrote")
+    with Journal(tmp_path) as journal:
+        journal.write("a", [added(record), added(insight("beside it"))])
+        flipped = bytearray(pack(record))
+        flipped[len(flipped) // 2] ^= 1
+        for data, said in ((bytes(flipped), "damaged"), (pack(other), "another record")):
+            sql = "UPDATE events SET data = ? WHERE record = ?"
+            journal._connection.execute(sql, (data, record.id))
+            with pytest.raises(StoreError, match=said) as caught:
+                journal.get(record.id)
+            assert "copy" in caught.value.remedy
+            with pytest.raises(StoreError, match=said):
+                journal.check()
+
+
+def test_the_check_computes_ids_anew(tmp_path: Path):
+    record = insight("what was written")
+    forged = to_json(record).replace("what was", "whatever")
+    with Journal(tmp_path) as journal:
+        journal.write("a", [added(record)])
+        journal.check()
+        data = zlib.compress(forged.encode())
+        journal._connection.execute("UPDATE events SET data = ?", (data,))
+        with pytest.raises(StoreError, match="does not fit its id"):
+            journal.check()
+
+
+def test_events_are_found_by_record_by_run_and_by_kind(tmp_path: Path):
+    one, two = insight("one"), insight("two")
+    with Journal(tmp_path) as journal:
+        journal.write("a", [added(one), added(two)])
+        journal.write("b", [Change("credit", one.id, {"win": True}), Change("note", two.id)])
+
+        def told(**which: str) -> list[tuple[str, str]]:
+            return [(event.kind, event.run) for event in journal.events(**which)]
+
+        assert told(record=one.id) == [("record", "a"), ("credit", "b")]
+        assert told(run="b") == [("credit", "b"), ("note", "b")]
+        assert told(kind="record") == [("record", "a"), ("record", "a")]
+        assert told(record=two.id, kind="note", run="b") == [("note", "b")]
+        assert len(told()) == 4
+
+
+def test_rows_laid_out_elsewhere_are_added_once(tmp_path: Path):
+    one, two = laid(insight("one")), laid(insight("two"))
+    with Journal(tmp_path) as journal:
+        assert journal.add("a", [one, one]) == [1, 0]
+        assert journal.add("b", [one, two]) == [0, 2]
+        assert journal.write("c", [added(insight("two"))]) == 0
+        assert [stored.record for stored in journal.after(0, 9)] == [insight("one"), insight("two")]
