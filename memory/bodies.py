@@ -98,22 +98,36 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """Something concluded (semantic memory): strategy, contrast, rule, law, tool, playbook."""
+    """Something concluded (semantic memory): strategy, contrast, rule, law, tool, playbook.
+
+    Attributes:
+        type: see above; insights of different types never merge.
+        precondition, effect: predicates over a run (memory.predicates); empty for prose.
+        issue_id: tasks that it was concluded from, one a line; it never answers for them.
+        merged: ids of the near-duplicates that became this one.
+    """
 
     type: str
     text: str
     precondition: str = ""
     effect: str = ""
+    issue_id: str = ""
+    merged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Guardrail:
-    """An executable predicate over a path, a command, a trace or an edit's shape."""
+    """An executable predicate over a path, a command, a trace or an edit's shape.
+
+    Attributes:
+        issue_id: tasks that it was mined from, one a line; it never answers for them.
+    """
 
     type: str
     predicate: Mapping[str, Any]
     action: str = "warn"  # warn | block
     root_cause: str = ""
+    issue_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def allowed(
             continue
         if place.scope == Scope.REPO and (not query.repo or place.repo != query.repo):
             continue
-        if query.issue_id and place.issue == query.issue_id:
+        if query.issue_id and query.issue_id in place.issue.split("\n"):
             continue
         if place.sha:
             if past is None:

@@ -23,7 +23,7 @@ def laid(record: Record) -> Laid:
 def _laid(record: Record, data: bytes) -> Laid:
     body = record.body
     origin, sha = (body.origin, body.sha) if isinstance(body, Episode) else ("", "")
-    issue = body.issue_id if isinstance(body, Episode | Skill) else ""
+    issue = body.issue_id
     name = body.name if isinstance(body, Skill) else ""
     where = (record.kind.value, record.repo, record.scope.value, record.state.value)
     doc = document(record)
@@ -66,7 +66,8 @@ def apply(connection: sqlite3.Connection, run: str, change: Change) -> None:
         connection.execute(sql, (change.data["to"], change.record))
     elif change.kind == "credit":
         sql = "INSERT OR IGNORE INTO credits VALUES (?, ?, ?)"
-        connection.execute(sql, (change.record, run, int(change.data["win"])))
+        earned = change.data.get("of", run)  # carried over from a record that became this one
+        connection.execute(sql, (change.record, earned, int(change.data["win"])))
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
