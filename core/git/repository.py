@@ -15,6 +15,7 @@ from evo_agent.core.git.lfs import unchanged_pointer
 from evo_agent.core.git.view import TemporaryFolder, borrow_objects, init_bare, make_view
 
 STATE_FOLDER = ".evo"  # the same as core.config's, which this layer does not import
+CONFIG_FILE = "evo.toml"  # `evo init` writes it; until it is committed it is no work in progress
 
 # Keys with a name in the middle that name a program.
 _PROGRAM_KEYS = re.compile(
@@ -121,12 +122,13 @@ class Repository:
             ) from error
 
     def is_dirty(self) -> bool:
-        """Whether anything is changed, staged or untracked (`.evo/` and ignored files aside)."""
+        """Whether anything is changed, staged or untracked, as `dirty_paths` sees it."""
         return bool(self.dirty_paths())
 
     def dirty_paths(self) -> tuple[str, ...]:
         """Paths that differ from HEAD or are untracked, relative to the root, sorted.
 
+        Evo's own files do not count: `.evo/`, and an evo.toml that git does not know yet.
         Submodules are not looked into: git would run with their configuration.
         """
         with tempfile.TemporaryDirectory(prefix="evo-index-") as scratch:
@@ -142,7 +144,7 @@ class Repository:
 
     def _counts(self, entry: str, tree: GitDir) -> bool:
         state, path = entry[:2], entry[3:]
-        if path.split("/", 1)[0] == STATE_FOLDER:
+        if path.split("/", 1)[0] == STATE_FOLDER or entry == f"?? {CONFIG_FILE}":
             return False
         return state != " M" or not unchanged_pointer(tree, path)
 

@@ -21,6 +21,7 @@ from evo_agent.core.git import (
 )
 from evo_agent.core.git.harden import OVERRIDES
 from evo_agent.core.git.repository import normal_url
+from evo_agent.tasks.init import write_config
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -134,6 +135,20 @@ def test_the_state_folder_never_counts(repo: Path):
     (repo / STATE_FOLDER / "without-ignore").write_text("x\n")
     assert not open_repository(repo).is_dirty()
     assert STATE_FOLDER == config.STATE_FOLDER
+
+
+def test_a_configuration_that_init_wrote_is_no_work_in_progress(repo: Path):
+    opened = open_repository(repo)
+    write_config(repo, config.load_config(repo))
+    assert opened.dirty_paths() == ()
+    (repo / "pkg" / "evo.toml").write_text("another's\n")
+    assert opened.dirty_paths() == ("pkg/evo.toml",)
+    (repo / "pkg" / "evo.toml").unlink()
+    git(repo, "add", "evo.toml")
+    assert opened.dirty_paths() == ("evo.toml",)  # whoever stages it is at work on it
+    git(repo, "commit", "-q", "-m", "configure evo")
+    (repo / "evo.toml").write_text("[sandbox]\n")
+    assert open_repository(repo).dirty_paths() == ("evo.toml",)
 
 
 def test_reading_leaves_the_users_git_folder_as_it_is(repo: Path):

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from tests.tasks.github_server import GitHubServer
 
+from evo_agent.core.config import load_config
 from evo_agent.core.errors import EvoError, RepositoryError, StoreError, UsageError
 from evo_agent.core.git import Repository, ignore_state_folder, open_repository
 from evo_agent.core.git.push import push_branch
 from evo_agent.core.git.stash import bring_back, set_aside
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.deliver import Delivery, check_delivery, deliver, ensure_clean
+from evo_agent.tasks.init import write_config
 from evo_agent.tasks.pull import check_pull
 
 LINES = "".join(f"line {number}\n" for number in range(40))
@@ -87,6 +89,13 @@ def test_as_a_commit(case: Case):
     assert told[-1] == "Proved by test_five."
     assert "evo: fix" in git(case.repo, "reflog", "-1")
     assert git(case.repo, "fsck", "--full") == ""
+
+
+def test_a_configuration_that_init_wrote_is_neither_in_the_way_nor_committed(case: Case):
+    write_config(case.repo, load_config(case.repo))
+    check_delivery(case.repository, Delivery("commit"))
+    assert "committed as" in case.deliver("commit")
+    assert case.status() == ["?? evo.toml"]
 
 
 def test_as_a_commit_on_a_detached_head(case: Case):
