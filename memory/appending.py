@@ -6,6 +6,7 @@ The caller holds the transaction.
 import json
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterable, Sequence
 
 from evo_agent.memory import views
@@ -19,7 +20,7 @@ def append(connection: sqlite3.Connection, run: str, changes: Sequence[Change]) 
     Returns:
         How many records are new.
     """
-    known = set(numbers(connection, [c.record for c in changes if c.new is not None]))
+    known = _known(connection, [c.record for c in changes if c.new is not None])
     sequence = _last(connection, run)
     new = 0
     for change in changes:
@@ -28,7 +29,8 @@ def append(connection: sqlite3.Connection, run: str, changes: Sequence[Change]) 
         sequence += 1
         if change.new is None:
             data = canonical(change.data).decode()
-            _event(connection, run, sequence, (change.kind, change.record), data)
+            moment = _moment(connection, change)
+            _event(connection, (run, sequence), (change.kind, change.record), data, moment)
             views.apply(connection, run, change)
         else:
             _record(connection, run, sequence, views.laid(change.new))
@@ -43,7 +45,7 @@ def append_records(connection: sqlite3.Connection, run: str, rows: Sequence[Laid
     Returns:
         Numbers of those that are new, in order; 0 in the place of one that was there.
     """
-    known = set(numbers(connection, [row.id for row in rows]))
+    known = _known(connection, [row.id for row in rows])
     sequence = _last(connection, run)
     added: list[int] = []
     for row in rows:
@@ -62,24 +64,50 @@ def numbers(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int
     return dict(connection.execute(sql, (json.dumps(list(ids)),)).fetchall())
 
 
+def purged(connection: sqlite3.Connection) -> set[str]:
+    """Ids of records that were purged; none of them comes back."""
+    sql = "SELECT record FROM events WHERE kind = 'purge' AND kind != 'record'"
+    return {record for (record,) in connection.execute(sql)}
+
+
+def begin_anew(connection: sqlite3.Connection) -> None:
+    """Tell every index and every open process that what they derived from the views is void."""
+    connection.execute("UPDATE about SET value = lower(hex(randomblob(16))) WHERE key = 'epoch'")
+    _event(connection, (f"rebuild-{uuid.uuid4().hex}", 1), ("rebuilt", ""), "{}")
+
+
+def _known(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    return numbers(connection, ids).keys() | purged(connection)
+
+
 def _record(connection: sqlite3.Connection, run: str, sequence: int, row: Laid) -> int:
-    position = _event(connection, run, sequence, ("record", row.id), row.data)
+    position = _event(connection, (run, sequence), ("record", row.id), row.data)
     return views.add(connection, position, row)
 
 
 def _event(
     connection: sqlite3.Connection,
-    run: str,
-    sequence: int,
+    place: tuple[str, int],
     what: tuple[str, str],
     data: str | bytes,
+    moment: float = 0.0,
 ) -> int:
     cursor = connection.execute(
         "INSERT INTO events (run, sequence, kind, record, data, time) VALUES (?,?,?,?,?,?)",
-        (run, sequence, *what, data, time.time()),
+        (*place, *what, data, moment or time.time()),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
+
+
+def _moment(connection: sqlite3.Connection, change: Change) -> float:
+    """Now; but a step in a record's life is later than the one before, whatever the clock says."""
+    now = time.time()
+    if change.kind != "state":
+        return now
+    sql = "SELECT max(time) FROM events WHERE record = ? AND kind = 'state' AND kind != 'record'"
+    (last,) = connection.execute(sql, (change.record,)).fetchone()
+    return max(now, (last or 0.0) + 1e-6)
 
 
 def _last(connection: sqlite3.Connection, run: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from evo_agent.core.errors import StoreError
 from evo_agent.memory import views
-from evo_agent.memory.appending import append, append_records
+from evo_agent.memory.appending import append, append_records, begin_anew
 from evo_agent.memory.records import Record, State, from_json, unpack
 from evo_agent.memory.rows import Change, Generation, JournalEvent, Laid, Place, Stored
 from evo_agent.memory.schema import connect, translated
@@ -77,7 +77,7 @@ class Journal:
         Returns:
             How many records are new.
         """
-        with self._transaction():
+        with self.transaction():
             return append(self._connection, run, changes)
 
     def add(self, run: str, rows: Sequence[Laid]) -> list[int]:
@@ -86,7 +86,7 @@ class Journal:
         Returns:
             Numbers of the new ones, in order; 0 in the place of one that was there.
         """
-        with self._transaction():
+        with self.transaction():
             return append_records(self._connection, run, rows)
 
     def write_once(self, run: str, decide: Callable[[], Sequence[Change]]) -> bool:
@@ -99,7 +99,7 @@ class Journal:
         Returns:
             Whether it was written now.
         """
-        with self._transaction():
+        with self.transaction():
             if self._rows("SELECT 1 FROM events WHERE run = ? LIMIT 1", run):
                 return False
             append(self._connection, run, decide())
@@ -108,7 +108,7 @@ class Journal:
     def remember(self, key: str, value: str) -> None:
         """Keep a fact about this machine (where a repository lies); not part of the truth."""
         if self.remembered(key) != value:
-            with self._transaction():
+            with self.transaction():
                 self._connection.execute(
                     "INSERT INTO about VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
                     (key, value),
@@ -120,14 +120,32 @@ class Journal:
         return str(rows[0][0]) if rows else ""
 
     def rebuild(self) -> int:
-        """Make the views anew from the events.
+        """Make the views anew from the events; what is derived from them begins anew too.
 
         Returns:
             Records after it.
         """
-        with self._transaction():
-            views.rebuild(self._connection)
+        with self.transaction() as connection:
+            views.rebuild(connection)
+            begin_anew(connection)
             return self.count()
+
+    @contextmanager
+    def transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing, for what brings its own SQL (export, import, purge, verify).
+
+        Args:
+            write: without, only a consistent view: others write on meanwhile.
+        """
+        with self._lock, translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
 
     # Reading
 
@@ -205,8 +223,12 @@ class Journal:
         return [(str(k), str(o), str(s), int(n)) for k, o, s, n in self._rows(sql)]
 
     def commits(self, repo: str) -> set[str]:
-        """SHAs of the commits of a repository that have been learnt."""
-        sql = "SELECT sha FROM records WHERE repo = ? AND sha != ''"
+        """SHAs of the commits of a repository that have been learnt, purged ones too."""
+        sql = (
+            "SELECT sha FROM records WHERE repo = ?1 AND sha != '' UNION SELECT "
+            "json_extract(data, '$.sha') FROM events WHERE kind = 'purge' AND kind != 'record' "
+            "AND json_extract(data, '$.repo') = ?1"
+        )
         return {sha for (sha,) in self._rows(sql, repo)}
 
     def events(self, *, record: str = "", run: str = "", kind: str = "") -> list[JournalEvent]:
@@ -265,17 +287,6 @@ class Journal:
         with translated(self.path), self._lock:
             return self._connection.execute(sql, values).fetchall()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, translated(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(self._connection)
-                raise
-
 
 def _read(record_id: str, data: bytes, *, verify: bool = False) -> Record:
     """A record from its bytes, whose checksum shows damage; the id is computed only to verify."""
@@ -284,9 +295,3 @@ def _read(record_id: str, data: bytes, *, verify: bool = False) -> Record:
         cause = f"the journal has another record in the place of {record_id[:12]}"
         raise StoreError(cause, "restore the journal from a copy")
     return record
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    """Undo; a full disk may have ended the transaction already."""
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")

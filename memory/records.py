@@ -212,6 +212,15 @@ def _from_fields(data: dict[str, Any]) -> Record:
     )
 
 
+def precedence(record: Record) -> tuple[int, float, str]:
+    """Which of two copies of a record counts, where journals meet: the smaller one.
+
+    Copies have one id and so one content, but each its own envelope. The better trusted counts,
+    then the older, then whichever comes first as text: the same one wherever they meet.
+    """
+    return list(Trust).index(record.trust), record.created, to_json(record)
+
+
 def bounded(text: str, limit: int) -> str:
     """Cut a text at a bound of characters, saying how much is gone."""
     if len(text) <= limit:

@@ -5,7 +5,7 @@ import sqlite3
 
 from evo_agent.memory.bodies import Episode, Skill
 from evo_agent.memory.document import document
-from evo_agent.memory.records import Record, from_json, pack, unpack
+from evo_agent.memory.records import Record, from_json, pack, precedence, unpack
 from evo_agent.memory.rows import Change, Laid
 from evo_agent.memory.schema import VIEWS, VIEWS_DDL
 from evo_agent.memory.words import terms
@@ -49,25 +49,66 @@ def add(connection: sqlite3.Connection, position: int, row: Laid) -> int:
         (row.id, position, *row.columns),
     )
     assert cursor.lastrowid is not None
-    connection.executemany(
-        "INSERT OR IGNORE INTO sources VALUES (?, ?)", [(source, row.id) for source in row.sources]
-    )
-    connection.execute(
-        "INSERT INTO search (rowid, title, paths, text, diff) VALUES (?,?,?,?,?)",
-        (cursor.lastrowid, *row.search),
-    )
+    _source(connection, row)
+    _search(connection, cursor.lastrowid, row)
     return cursor.lastrowid
+
+
+def _source(connection: sqlite3.Connection, row: Laid) -> None:
+    sql = "INSERT OR IGNORE INTO sources VALUES (?, ?)"
+    connection.executemany(sql, [(source, row.id) for source in row.sources])
+
+
+def _search(connection: sqlite3.Connection, number: int, row: Laid) -> None:
+    sql = "INSERT INTO search (rowid, title, paths, text, diff) VALUES (?,?,?,?,?)"
+    connection.execute(sql, (number, *row.search))
 
 
 def apply(connection: sqlite3.Connection, run: str, change: Change) -> None:
     """Take in an event that adds no record."""
     if change.kind == "state":
-        sql = "UPDATE records SET state = ? WHERE id = ?"
-        connection.execute(sql, (change.data["to"], change.record))
+        settle(connection, change.record)
     elif change.kind == "credit":
-        sql = "INSERT OR IGNORE INTO credits VALUES (?, ?, ?)"
+        # One a run; of two that differ, from journals that were merged, the loss counts.
+        sql = "INSERT INTO credits VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET win = min(win, excluded.win)"
         earned = change.data.get("of", run)  # carried over from a record that became this one
         connection.execute(sql, (change.record, earned, int(change.data["win"])))
+
+
+def settle(connection: sqlite3.Connection, record: str) -> None:
+    """Bring a record's state up to date: its latest step decides, in whatever order they came."""
+    latest = (
+        "SELECT data FROM events WHERE record = ? AND kind = 'state' AND kind != 'record' "
+        "ORDER BY time DESC, data DESC LIMIT 1"
+    )
+    for (data,) in connection.execute(latest, (record,)).fetchall():
+        sql = "UPDATE records SET state = ? WHERE id = ?"
+        connection.execute(sql, (json.loads(data)["to"], record))
+
+
+def replace(connection: sqlite3.Connection, position: int, record: Record) -> bool:
+    """Take in another copy of a known record, if it takes precedence over the present one.
+
+    Args:
+        connection: in a transaction.
+        position: of the event that holds the copy.
+        record: the copy: same id, so same content, but another envelope.
+    """
+    found = "SELECT r.number, e.data FROM records r JOIN events e ON e.position = r.event WHERE r.id = ?"
+    number, data = connection.execute(found, (record.id,)).fetchone()
+    before = from_json(unpack(data), verify=False)
+    if precedence(before) <= precedence(record):
+        return False
+    old, new = _laid(before, data), laid(record)
+    sql = "UPDATE records SET event = ?, state = ?, time = ? WHERE number = ?"
+    connection.execute(sql, (position, record.state, record.as_of.time, number))
+    settle(connection, record.id)
+    connection.execute("DELETE FROM sources WHERE record = ?", (record.id,))
+    _source(connection, new)
+    sql = "INSERT INTO search (search, rowid, title, paths, text, diff) VALUES ('delete',?,?,?,?,?)"
+    connection.execute(sql, (number, *old.search))
+    _search(connection, number, new)
+    return True
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
@@ -79,8 +120,14 @@ def rebuild(connection: sqlite3.Connection) -> None:
     rows = connection.execute(
         "SELECT position, run, kind, record, data FROM events ORDER BY position"
     )
+    seen: set[str] = set()
     for position, run, kind, record, data in rows:
         if kind == "record":
-            add(connection, position, _laid(from_json(unpack(data)), data))
+            found = from_json(unpack(data))
+            if found.id in seen:
+                replace(connection, position, found)
+            else:
+                add(connection, position, _laid(found, data))
+            seen.add(found.id)
         else:
             apply(connection, run, Change(kind, record, json.loads(data)))
