@@ -67,22 +67,25 @@ class Revisions:
     shas: tuple[str, ...]
     merges: int
     more: bool  # whether older ones were left out
+    boundary: int = 0  # how many were left out because a shallow clone lacks their parents
 
 
 def revisions(repository: Repository, head: str, limit: int) -> Revisions:
     """List the newest `limit` commits that are no merges, reachable from a SHA."""
     boundary = _shallow_boundary(repository)
     shas: list[str] = []
-    merges = 0
+    merges = left_out = 0
     for line in _lines(repository, "rev-list", "--parents", "--topo-order", head, "--"):
         sha, *parents = line.split()
         if len(parents) > 1:
             merges += 1
         elif len(shas) == limit:
-            return Revisions(tuple(shas), merges, more=True)
-        elif sha not in boundary:
+            return Revisions(tuple(shas), merges, more=True, boundary=left_out)
+        elif sha in boundary:
+            left_out += 1
+        else:
             shas.append(sha)
-    return Revisions(tuple(shas), merges, more=False)
+    return Revisions(tuple(shas), merges, more=False, boundary=left_out)
 
 
 def ancestors(repository: Repository, base: str) -> frozenset[str]:
@@ -95,8 +98,12 @@ def ancestors(repository: Repository, base: str) -> frozenset[str]:
         return frozenset()
 
 
-def read_commits(repository: Repository, shas: Sequence[str]) -> Iterator[Commit]:
+def read_commits(git: Sequence[str], shas: Sequence[str]) -> Iterator[Commit]:
     """Stream commits, in the order given.
+
+    Args:
+        git: the argv that a git command for the repository begins with (core.git.git_command).
+        shas: full ones, of commits that are there.
 
     Raises:
         RepositoryError: git failed; what was yielded before is good.
@@ -105,7 +112,7 @@ def read_commits(repository: Repository, shas: Sequence[str]) -> Iterator[Commit
         return  # git would take an empty list for HEAD
     marker = f"evo-commit-{secrets.token_hex(16)}".encode()
     layout = f"--format=%x00{marker.decode()}%x00%H%x00%P%x00%at%x00%B%x00"
-    for data, cut in _pieces(_pipe(repository, (*_LOG, layout), shas), marker + b"\0"):
+    for data, cut in _pieces(_pipe(git, (*_LOG, layout), shas), marker + b"\0"):
         commit = _parse(data, cut)
         if commit is not None:
             yield commit
@@ -123,21 +130,19 @@ def _shallow_boundary(repository: Repository) -> frozenset[str]:
 
 def _lines(repository: Repository, *arguments: str) -> Iterator[str]:
     buffer = b""
-    for chunk in _pipe(repository, arguments, ()):
+    for chunk in _pipe(git_command(repository), arguments, ()):
         *lines, buffer = (buffer + chunk).split(b"\n")
         for line in lines:
             yield line.decode("ascii", "replace")
 
 
-def _pipe(
-    repository: Repository, arguments: Sequence[str], stdin: Sequence[str]
-) -> Iterator[bytes]:
+def _pipe(git: Sequence[str], arguments: Sequence[str], stdin: Sequence[str]) -> Iterator[bytes]:
     """Run git and yield its output in chunks; git never outlives the reader."""
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as errors:
         source.write("".join(f"{line}\n" for line in stdin).encode())
         source.seek(0)
         process = subprocess.Popen(
-            git_command(repository, *arguments),
+            [*git, *arguments],
             env=git_environment(),
             stdin=source,
             stdout=subprocess.PIPE,

@@ -112,17 +112,18 @@ def inert(text: str) -> str:
 def redact_value(value: Any) -> Any:
     """Redact every string inside JSON-shaped data, keys too."""
     if isinstance(value, str):
-        return _redact_short(value) if len(value) <= _SHORT else redact(value)
+        return redact_name(value) if len(value) <= _SHORT else redact(value)
     if isinstance(value, dict):
-        return {_redact_short(str(k)): redact_value(v) for k, v in value.items()}
+        return {redact_name(str(k)): redact_value(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [redact_value(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
 
 
 @lru_cache(maxsize=50_000)
-def _redact_short(value: str) -> str:
-    return redact(value)  # paths and names come again and again
+def redact_name(value: str) -> str:
+    """Redact a short text of a kind that comes again and again: a path, a name."""
+    return redact(value)
 
 
 def _assigned(match: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
 """What goes into the journal and what comes out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -83,6 +83,24 @@ class Laid:
     columns: tuple[str | float, ...]
     sources: tuple[str, ...]
     search: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What a dense index needs of a record that was just stored.
+
+    Attributes:
+        number: see Stored.
+        title: one line that names it.
+        vector: of length one; None when it was not embedded on the way, or has nothing to embed.
+    """
+
+    number: int
+    id: str
+    kind: str
+    repo: str
+    title: str
+    vector: Sequence[float] | None
 
 
 class Generation(NamedTuple):

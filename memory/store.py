@@ -99,7 +99,7 @@ class Memory:
         repo_root: Path,
         *,
         head: str = "HEAD",
-        limit: int = history.NEWEST,
+        limit: int = history.EVERYTHING,
         progress: Callable[[LearnProgress], None] | None = None,
     ) -> LearnReport:
         """Make episodes of the newest commits that are not known yet, and index them.

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import RepoFactory, commit_files, git
 
 from evo_agent.core.errors import RepositoryError
-from evo_agent.core.git import open_repository
+from evo_agent.core.git import git_command, open_repository
 from evo_agent.memory.bodies import Episode
 from evo_agent.memory.gitlog import LARGEST_COMMIT, read_commits, revisions
 from evo_agent.memory.history import intent, is_test, keywords, references
@@ -159,7 +159,7 @@ def test_a_huge_commit_is_read_in_bounded_memory(repo_factory: RepoFactory):
     )
     repository = open_repository(repo)
     found = revisions(repository, repository.head, 10)
-    after, huge = read_commits(repository, found.shas)
+    after, huge = read_commits(git_command(repository), found.shas)
     assert (huge.message, after.message) == ("huge", "after")
     assert huge.cut > 7_000_000
     assert len(huge.patch) <= LARGEST_COMMIT
@@ -189,9 +189,9 @@ def test_nothing_that_a_repository_configures_is_run(memory: Memory, repo_factor
 LEARN = """
 import sys
 from pathlib import Path
-from evo_agent.memory import history
+from evo_agent.memory import mining
 from evo_agent.memory.store import Memory
-history._BATCH = 5
+mining.CHUNK = 5
 with Memory.open(Path(sys.argv[1])) as memory:
     memory.learn(Path(sys.argv[2]), progress=lambda p: print(p.done, flush=True))
 """
