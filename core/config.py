@@ -5,16 +5,15 @@ the nearest known one: a misspelt limit must not silently be no limit.
 """
 
 import difflib
-import math
 import os
 import stat
 import tomllib
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
+from evo_agent.core.convert import convert
 from evo_agent.core.errors import ConfigError
 
 STATE_FOLDER = ".evo"  # in the repository: runs and skills
@@ -22,7 +21,10 @@ STATE_FOLDER = ".evo"  # in the repository: runs and skills
 # A repository's own files are written by whoever wrote the repository. They may not switch the
 # isolation off, nor choose who gets prompts, records and the person's API key (some of litellm's
 # providers take a URL in the model's name, and "replay:" opens a file).
-_NOT_FROM_REPOSITORIES = ("model.name", "model.api_base", "memory.path")
+_NOT_FROM_REPOSITORIES = (
+    *("model.name", "model.api_base", "memory.path"),
+    *("memory.quarantine", "memory.merge_cosine", "memory.cap", "memory.idle_days"),
+)
 _NOT_LOCAL_FROM_REPOSITORIES = "sandbox.backend"
 _NOT_REMOTE_FROM_REPOSITORIES = "memory.embedder"
 # Nor lift what bounds the person's money and machine: from 0 (no limit) excluded up to these.
@@ -94,6 +96,11 @@ class MemoryConfig:
     path: str = ""  # folder of journal and index; empty: the user's data folder, shared
     embedder: str = "lexical"  # lexical | minilm | litellm:<model>
     limit: int = 5  # records shown to the solver
+    control: float = 0.0  # share of runs that work without it, which measures what it is worth
+    quarantine: tuple[str, ...] = ("measured",)  # of measured, reme, evolver: any of them does
+    merge_cosine: float = 0.0  # near-duplicates merge from here on; 0: as measured for the embedder
+    cap: int = 500  # lessons and candidate skills kept per repository and kind; 0: all
+    idle_days: float = 365.0  # lessons that nobody used for so long are archived; 0: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +255,7 @@ def _apply_environment(config: Config, environ: Mapping[str, str]) -> Config:
 def _replaced(section: T, values: Mapping[str, Any], source: str) -> T:
     hints = get_type_hints(type(section))
     converted = {
-        _known(key, type(section), source): _convert(value, hints[key], f"{source}.{key}")
+        _known(key, type(section), source): convert(value, hints[key], f"{source}.{key}")
         for key, value in values.items()
         if _known(key, type(section), source)
     }
@@ -262,39 +269,3 @@ def _known(name: str, owner: type, source: str) -> str:
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
     raise ConfigError(f"{source}: unknown key {name!r:.80}", hint)
-
-
-def _convert(value: Any, wanted: Any, source: str) -> Any:
-    """Check a value from TOML or a flag, or parse one from a variable (a string)."""
-    try:
-        if get_origin(wanted) is tuple:
-            items = value.split("\n") if isinstance(value, str) else list(value)
-            return tuple(_convert(item, get_args(wanted)[0], source) for item in items)
-        if get_origin(wanted) in (Mapping, dict, types.MappingProxyType) or isinstance(
-            value, Mapping
-        ):
-            return {str(k): str(v) for k, v in dict(value).items()}
-        if wanted is bool:
-            return _boolean(value)
-        if wanted in (int, float) and not isinstance(value, bool):
-            number = wanted(value)
-            if number < 0 or not math.isfinite(number):  # nan compares as below every limit
-                raise ValueError("negative")  # noqa: TRY301
-            return number
-        if wanted is str and isinstance(value, str):
-            return value
-    except (TypeError, ValueError, OverflowError):
-        pass
-    name = getattr(wanted, "__name__", str(wanted))
-    raise ConfigError(f"{source}: {value!r:.80} is not a {name}", "see `evo init` for an example")
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).lower()
-    if text in ("1", "true", "yes", "on"):
-        return True
-    if text in ("0", "false", "no", "off", ""):
-        return False
-    raise ValueError(value)

@@ -15,7 +15,9 @@ from evo_agent.core.config import Config, load_config
 from evo_agent.core.errors import EvoError
 from evo_agent.tasks.init import write_config
 
-THEIRS_NOT = {("model", "name"), ("model", "api_base"), ("memory", "path")}
+THEIRS_NOT = {("model", "name"), ("model", "api_base"), ("memory", "path")} | {
+    ("memory", key) for key in ("quarantine", "merge_cosine", "cap", "idle_days")
+}
 
 
 def test_what_is_written_parses_and_changes_nothing(repo_factory: Any):
