@@ -5,8 +5,10 @@ from evo_agent.core.agent.loop import Loop
 from evo_agent.core.agent.patches import limited
 from evo_agent.core.agent.spending import Spending
 from evo_agent.core.agent.tools import Tools
+from evo_agent.core.agent.watch import Watch
 from evo_agent.core.config import Config
 from evo_agent.core.errors import PatchRefusedError
+from evo_agent.core.guard import Guard
 from evo_agent.core.protocols import Assignment, Model
 from evo_agent.core.types import Candidate, Cost, FrozenTest
 
@@ -17,10 +19,12 @@ class AgentSolver:
     Args:
         model: the chat model.
         config: limits, context size, time allowed for a command.
+        guard: rules that every action is held against before it runs.
     """
 
-    def __init__(self, model: Model, config: Config) -> None:
+    def __init__(self, model: Model, config: Config, guard: Guard | None = None) -> None:
         self._model = model
+        self._watch = Watch(guard or Guard())
         self._config = config
         self._spent = Cost()
         self._frozen: FrozenTest | None = None
@@ -39,7 +43,7 @@ class AgentSolver:
         """
         config = self._config
         spending = Spending(config.limits, self._spent, say=assignment.progress)
-        tools = Tools(assignment, config, spending, self._frozen)
+        tools = Tools(assignment, config, spending, self._frozen, self._watch)
         messages = prompts.opening(
             assignment,
             calls_tools=self._model.calls_tools,
@@ -67,6 +71,8 @@ class AgentSolver:
                 "model": self._model.name,
                 "steps": cost.model_calls,
                 "not_submitted": list(left_out),
+                "triggered": list(self._watch.triggered),
+                "blocked": self._watch.blocked,
             },
         )
 

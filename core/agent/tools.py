@@ -16,8 +16,10 @@ from evo_agent.core.agent.freeze import freeze
 from evo_agent.core.agent.patches import by_file
 from evo_agent.core.agent.spending import Spending
 from evo_agent.core.agent.stops import Submitted, ToolError
+from evo_agent.core.agent.watch import Watch
 from evo_agent.core.config import Config
 from evo_agent.core.errors import PatchRefusedError
+from evo_agent.core.guard import Guard
 from evo_agent.core.protocols import Assignment
 from evo_agent.core.types import FrozenTest, Query
 
@@ -33,6 +35,7 @@ class Tools:
         config: time allowed for a command, number of records shown.
         spending: where commands are counted.
         frozen: the test that an earlier round froze.
+        watch: looks at every action before it runs.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class Tools:
         config: Config,
         spending: Spending,
         frozen: FrozenTest | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch or Watch(Guard())
         self._assignment = assignment
         self._config = config
         self._spending = spending
@@ -52,10 +57,14 @@ class Tools:
         """Do it.
 
         Raises:
-            ToolError: it cannot be done; the text is for the model.
+            ToolError: it cannot be done, or a guardrail blocks it; the text is for the model.
             Submitted: the action hands over.
         """
         self._assignment.progress(described(action))
+        warning = self._watch.look(action, self._assignment.sandbox.root, self._assignment.log)
+        return self._do(action) + warning
+
+    def _do(self, action: Action) -> str:
         sandbox = self._assignment.sandbox
         match action:
             case Bash(command):
