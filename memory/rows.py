@@ -76,6 +76,7 @@ class Laid:
         columns: kind, repo, scope, state, origin, issue, sha, name, time: see Place.
         sources: ids of what it was made from.
         search: terms of title, paths, text and diff, each joined by spaces.
+        features: see features.packed.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Laid:
     columns: tuple[str | float, ...]
     sources: tuple[str, ...]
     search: tuple[str, ...]
+    features: bytes
 
 
 @dataclass(frozen=True, slots=True)

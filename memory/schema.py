@@ -18,7 +18,7 @@ BUSY_SECONDS = 60.0  # how long a writer waits for another
 CACHE_KIB = 32 * 1024  # the indexes by id of 50,000 records, whose order is random
 CHECKPOINT_PAGES = 4_000  # 16 MB of log before it is carried over: learning writes much at once
 
-VIEWS = ("records", "sources", "credits", "search", "terms")
+VIEWS = ("records", "sources", "credits", "features", "search", "terms")
 DDL = """
 CREATE TABLE IF NOT EXISTS events (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -51,6 +51,8 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE INDEX IF NOT EXISTS records_by_commit ON records (repo, sha);
 CREATE INDEX IF NOT EXISTS records_by_kind ON records (kind, name);
+CREATE INDEX IF NOT EXISTS records_moved ON records (number, state) WHERE state != 'candidate';
+CREATE TABLE IF NOT EXISTS features (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
     source TEXT NOT NULL,
     record TEXT NOT NULL,

@@ -5,6 +5,7 @@ import sqlite3
 
 from evo_agent.memory.bodies import Episode, Skill
 from evo_agent.memory.document import document
+from evo_agent.memory.features import packed
 from evo_agent.memory.records import Record, from_json, pack, precedence, unpack
 from evo_agent.memory.rows import Change, Laid
 from evo_agent.memory.schema import VIEWS, VIEWS_DDL
@@ -27,13 +28,15 @@ def _laid(record: Record, data: bytes) -> Laid:
     name = body.name if isinstance(body, Skill) else ""
     where = (record.kind.value, record.repo, record.scope.value, record.state.value)
     doc = document(record)
-    searched = (doc.title, " ".join(doc.paths), doc.text, doc.diff)
+    columns = (doc.title, " ".join(doc.paths), doc.text, doc.diff)
+    searched = [terms(column) for column in columns]
     return Laid(
         id=record.id,
         data=data,
         columns=(*where, origin, issue, sha, name, record.as_of.time),
         sources=record.source_ids,
-        search=tuple(" ".join(terms(column)) for column in searched),
+        search=tuple(" ".join(words) for words in searched),
+        features=packed(record, doc, searched),
     )
 
 
@@ -62,6 +65,7 @@ def _source(connection: sqlite3.Connection, row: Laid) -> None:
 def _search(connection: sqlite3.Connection, number: int, row: Laid) -> None:
     sql = "INSERT INTO search (rowid, title, paths, text, diff) VALUES (?,?,?,?,?)"
     connection.execute(sql, (number, *row.search))
+    connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?)", (number, row.features))
 
 
 def apply(connection: sqlite3.Connection, run: str, change: Change) -> None:
