@@ -160,7 +160,9 @@ def _uses(events: Iterable[JournalEvent]) -> list[Trial]:
             found.clear()
         elif event.kind == "credit":
             run = str(event.data.get("of", event.run))
-            found.setdefault(run, _trial(str(event.data.get("repo", "")), event))
+            use = _trial(str(event.data.get("repo", "")), event)
+            if run not in found or not use.win:  # of two that differ, the loss counts (views)
+                found[run] = use
     return list(found.values())
 
 

@@ -7,14 +7,13 @@ marks the solver's own words as such.
 
 import hashlib
 import re
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from evo_agent.core.types import Candidate, Task, Verdict, to_json
 from evo_agent.memory.bodies import Episode, Skill
+from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.patches import changed_files, languages
 from evo_agent.memory.records import (
     LONGEST_DIFF,
@@ -32,43 +31,6 @@ _ERROR_LINE = re.compile(r"^(?:E\s+)?((?:\w+\.)*\w*(?:Error|Exception|Failure|Fa
 _SIGNATURE_LINES = 6
 _EXAMPLE_LINES = 120  # of the diff in a skill
 _NAME_WORDS = 50  # characters of a skill's name before its mark
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What a finished run hands to memory.
-
-    Attributes:
-        run: the run's id.
-        repo: the repository's identity.
-        task: what was to be fixed; skills are written below `task.repo`.
-        verdict: the verifier's.
-        verdict_event: number of the verdict's event in the run's log. Without one nothing is
-            written back.
-        candidate: what was judged; None when the solver handed over nothing.
-        recalled: ids of the records that were shown to the solver.
-        time: when the run ended, seconds since 1970 (0: now); later queries see it.
-        log: the run's folder; when given, the event is looked up there and must be a verdict.
-        steps: what the solver did, JSON-ready.
-        solver: agent or repair, with the model's name.
-    """
-
-    run: str
-    repo: str
-    task: Task
-    verdict: Verdict
-    verdict_event: int | None
-    candidate: Candidate | None = None
-    recalled: tuple[str, ...] = ()
-    time: float = 0.0
-    log: Path | None = None
-    steps: tuple[Mapping[str, Any], ...] = field(default=())
-    solver: str = ""
-
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """Ids of what shows the verdict."""
-        return (f"run:{self.run}#{self.verdict_event}",)
 
 
 def run_episode(facts: RunFacts) -> Record:
@@ -92,8 +54,15 @@ def run_episode(facts: RunFacts) -> Record:
         signature=told,
         grade=facts.verdict.grade.value,
         reason=facts.verdict.reason,
-        steps=facts.steps,
-        facts=to_json({**candidate.facts, "solver": facts.solver, "stopped": candidate.stopped}),
+        steps=facts.done,
+        facts=to_json(
+            {
+                **candidate.facts,
+                "solver": facts.solver,
+                "stopped": candidate.stopped,
+                "arm": facts.arm,
+            }
+        ),
         retrieved=facts.recalled,
         cited=candidate.cited,
         cost=asdict(candidate.cost),
@@ -102,8 +71,8 @@ def run_episode(facts: RunFacts) -> Record:
         episode,
         repo=facts.repo,
         scope=Scope.LANGUAGE,
-        as_of=AsOf(facts.task.base, facts.time or time.time()),
-        created=facts.time or time.time(),
+        as_of=AsOf(facts.task.base, facts.moment),
+        created=facts.moment,
         source_ids=(f"run:{facts.run}",),
         evidence_ids=facts.evidence,
         trust=Trust.VERIFIED if facts.verdict.holds else Trust.UNTRUSTED,
@@ -134,8 +103,8 @@ def fix_skill(facts: RunFacts, episode: Record, parent: str = "") -> Record:
         skill,
         repo=facts.repo,
         scope=Scope.LANGUAGE,
-        as_of=AsOf(facts.task.base, facts.time or time.time()),
-        created=facts.time or time.time(),
+        as_of=AsOf(facts.task.base, facts.moment),
+        created=facts.moment,
         source_ids=(episode.id,),
         evidence_ids=facts.evidence,
         parent_id=parent,

@@ -14,7 +14,8 @@ from evo_agent.core.errors import EvoError, StoreError
 from evo_agent.core.events import read_events
 from evo_agent.core.types import Grade
 from evo_agent.memory.bodies import Kind, Skill
-from evo_agent.memory.distil import RunFacts, fix_skill, run_episode, skill_name
+from evo_agent.memory.distil import fix_skill, run_episode, skill_name
+from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import Record, State
 from evo_agent.memory.rows import Change, Stored, added

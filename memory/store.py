@@ -16,8 +16,8 @@ from evo_agent.memory import history, lifecycle
 from evo_agent.memory.ancestry import Past
 from evo_agent.memory.bodies import Kind, Skill
 from evo_agent.memory.dense import Dense, ExactIndex
-from evo_agent.memory.distil import RunFacts
 from evo_agent.memory.embed import Embedder, open_embedder
+from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.history import LearnProgress, LearnReport
 from evo_agent.memory.index import ChromaIndex, collection_prefix
 from evo_agent.memory.inspect import MemoryStats, explain, stats
