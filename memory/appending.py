@@ -21,7 +21,7 @@ def append(connection: sqlite3.Connection, run: str, changes: Sequence[Change]) 
         How many records are new.
     """
     known = _known(connection, [c.record for c in changes if c.new is not None])
-    sequence = _last(connection, run)
+    sequence = last(connection, run)
     new = 0
     for change in changes:
         if change.kind == "record" and change.record in known:
@@ -30,7 +30,7 @@ def append(connection: sqlite3.Connection, run: str, changes: Sequence[Change]) 
         if change.new is None:
             data = canonical(change.data).decode()
             moment = _moment(connection, change)
-            _event(connection, (run, sequence), (change.kind, change.record), data, moment)
+            event(connection, (run, sequence), (change.kind, change.record), data, moment)
             views.apply(connection, run, change)
         else:
             _record(connection, run, sequence, views.laid(change.new))
@@ -46,7 +46,7 @@ def append_records(connection: sqlite3.Connection, run: str, rows: Sequence[Laid
         Numbers of those that are new, in order; 0 in the place of one that was there.
     """
     known = _known(connection, [row.id for row in rows])
-    sequence = _last(connection, run)
+    sequence = last(connection, run)
     added: list[int] = []
     for row in rows:
         if row.id in known:
@@ -73,7 +73,7 @@ def purged(connection: sqlite3.Connection) -> set[str]:
 def begin_anew(connection: sqlite3.Connection) -> None:
     """Tell every index and every open process that what they derived from the views is void."""
     connection.execute("UPDATE about SET value = lower(hex(randomblob(16))) WHERE key = 'epoch'")
-    _event(connection, (f"rebuild-{uuid.uuid4().hex}", 1), ("rebuilt", ""), "{}")
+    event(connection, (f"rebuild-{uuid.uuid4().hex}", 1), ("rebuilt", ""), "{}")
 
 
 def _known(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
@@ -81,17 +81,29 @@ def _known(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
 
 
 def _record(connection: sqlite3.Connection, run: str, sequence: int, row: Laid) -> int:
-    position = _event(connection, (run, sequence), ("record", row.id), row.data)
+    position = event(connection, (run, sequence), ("record", row.id), row.data)
     return views.add(connection, position, row)
 
 
-def _event(
+def event(
     connection: sqlite3.Connection,
     place: tuple[str, int],
     what: tuple[str, str],
     data: str | bytes,
     moment: float = 0.0,
 ) -> int:
+    """Append one event, without what it means for the views.
+
+    Args:
+        connection: in a transaction.
+        place: its run, and its number there.
+        what: its kind, and the record that it is about.
+        data: JSON; a record's packed.
+        moment: seconds since 1970 (0: now).
+
+    Returns:
+        Its position.
+    """
     cursor = connection.execute(
         "INSERT INTO events (run, sequence, kind, record, data, time) VALUES (?,?,?,?,?,?)",
         (*place, *what, data, moment or time.time()),
@@ -110,6 +122,7 @@ def _moment(connection: sqlite3.Connection, change: Change) -> float:
     return max(now, (last or 0.0) + 1e-6)
 
 
-def _last(connection: sqlite3.Connection, run: str) -> int:
+def last(connection: sqlite3.Connection, run: str) -> int:
+    """Number of the last event of a run; 0 when there is none."""
     sql = "SELECT coalesce(max(sequence), 0) FROM events WHERE run = ?"
     return int(connection.execute(sql, (run,)).fetchone()[0])

@@ -90,6 +90,13 @@ def settle(connection: sqlite3.Connection, record: str) -> None:
         connection.execute(sql, (json.loads(data)["to"], record))
 
 
+def present(connection: sqlite3.Connection, record: str) -> tuple[int, Record, bytes]:
+    """Number, present copy and its bytes of a record that is there."""
+    sql = "SELECT r.number, e.data FROM records r JOIN events e ON e.position = r.event WHERE r.id = ?"
+    number, data = connection.execute(sql, (record,)).fetchone()
+    return int(number), from_json(unpack(data), verify=False), data
+
+
 def replace(connection: sqlite3.Connection, position: int, record: Record) -> bool:
     """Take in another copy of a known record, if it takes precedence over the present one.
 
@@ -98,9 +105,7 @@ def replace(connection: sqlite3.Connection, position: int, record: Record) -> bo
         position: of the event that holds the copy.
         record: the copy: same id, so same content, but another envelope.
     """
-    found = "SELECT r.number, e.data FROM records r JOIN events e ON e.position = r.event WHERE r.id = ?"
-    number, data = connection.execute(found, (record.id,)).fetchone()
-    before = from_json(unpack(data), verify=False)
+    number, before, data = present(connection, record.id)
     if precedence(before) <= precedence(record):
         return False
     old, new = _laid(before, data), laid(record)
