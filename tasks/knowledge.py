@@ -52,15 +52,24 @@ def learn(
     config: Config,
     *,
     head: str = "HEAD",
+    limit: int = 10**9,
     progress: Callable[[str], None] = lambda _: None,
 ) -> "LearnReport":
-    """Learn a repository's history into memory; a second time adds only what is new."""
+    """Learn a repository's history into memory; a second time adds only what is new.
+
+    Args:
+        root: of the repository.
+        config: says where memory lies.
+        head: this commit and its ancestors.
+        limit: most commits, the newest.
+        progress: called with one line, several times a minute.
+    """
 
     def say(done: "LearnProgress") -> None:
         progress(f"learnt {done.done:,} of {done.total:,} commits ({done.rate:,.0f}/s)")
 
     with open_memory(config, root, progress) as memory:
-        return memory.learn(root, head=head, progress=say)
+        return memory.learn(root, head=head, limit=limit, progress=say)
 
 
 def recall(root: Path, text: str, config: Config, *, base: str = "HEAD") -> tuple[Recalled, ...]:
