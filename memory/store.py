@@ -6,18 +6,22 @@ with Memory.open(folder) as memory:
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from evo_agent.core.errors import StoreError
 from evo_agent.core.git import open_repository
+from evo_agent.core.guard import Rule
 from evo_agent.core.types import Query, Recalled
-from evo_agent.memory import history, lifecycle
+from evo_agent.memory import guardrails, history, lifecycle
 from evo_agent.memory.ancestry import Past
 from evo_agent.memory.bodies import Kind, Skill
 from evo_agent.memory.dense import Dense, ExactIndex
 from evo_agent.memory.embed import Embedder, open_embedder
 from evo_agent.memory.facts import RunFacts
+from evo_agent.memory.failures import learn_failures
+from evo_agent.memory.folders import SkillFolders, skill_file
 from evo_agent.memory.history import LearnProgress, LearnReport
 from evo_agent.memory.index import ChromaIndex, collection_prefix
 from evo_agent.memory.inspect import MemoryStats, explain, stats
@@ -25,10 +29,18 @@ from evo_agent.memory.journal import Journal
 from evo_agent.memory.lifecycle import WriteBack
 from evo_agent.memory.present import recalled
 from evo_agent.memory.recall import Ranker, allowed, now
-from evo_agent.memory.rows import Change, Place, Stored
-from evo_agent.memory.skills import SkillFile, write
+from evo_agent.memory.regrets import learn_regrets
+from evo_agent.memory.rows import Place, Stored
 
-__all__ = ["LearnProgress", "LearnReport", "Memory", "RunFacts", "Stored", "WriteBack"]
+__all__ = [
+    "LearnProgress",
+    "LearnReport",
+    "Memory",
+    "RunFacts",
+    "Stored",
+    "WriteBack",
+    "skill_file",
+]
 
 
 class Memory:
@@ -52,6 +64,7 @@ class Memory:
         self._dense: Dense | None = None
         self._places: tuple[str, int, list[Place]] = ("", -1, [])
         self._past = Past(journal, self._say)
+        self._folders = SkillFolders(journal, self._say)
 
     @classmethod
     def open(
@@ -123,6 +136,7 @@ class Memory:
             limit=limit,
             progress=progress or (lambda _: None),
         )
+        learn_regrets(self._journal, report.repo)
         self.index()
         return report
 
@@ -146,6 +160,19 @@ class Memory:
         ranker = Ranker(self._journal, self._index(), self._embedder)
         return tuple(recalled(found) for found in ranker.rank(query, answering))
 
+    def guardrails(self, query: Query) -> tuple[Rule, ...]:
+        """The rules that act at `query.base`, for a run to hold its actions against.
+
+        Those mined from commits come from proper ancestors of the base, those of runs from other
+        issues; candidates and quarantined ones never act.
+
+        Raises:
+            StoreError: the journal cannot be read.
+        """
+        asked = replace(query, kinds=(Kind.GUARDRAIL,))
+        answering = allowed(self._known_places(query.repo), asked, self._past.of, now())
+        return guardrails.rules(self._journal.numbered(answering.values()).values())
+
     # Writing back
 
     def record_run(self, facts: RunFacts) -> WriteBack:
@@ -159,11 +186,12 @@ class Memory:
                 a notice: the journal has the skill.)
         """
         kept = lifecycle.write_back(self._journal, facts)
+        learn_failures(self._journal, facts)
         if kept.skill_id:
-            self._write_skill(kept.skill_id, facts.task.repo)
+            self._folders.write(kept.skill_id, facts.task.repo)
         for event in self._journal.events(kind="state"):
             if event.data.get("run") == facts.run:
-                self._refresh_skill(event.record)
+                self._folders.refresh(event.record)
         return kept
 
     # Looking inside
@@ -195,8 +223,7 @@ class Memory:
 
     def skill_folder(self, record_id: str) -> Path | None:
         """Where a skill's SKILL.md was written."""
-        written = self._journal.events(record=record_id, kind="skill-written")
-        return Path(written[-1].data["folder"]) if written else None
+        return self._folders.folder(record_id)
 
     def why(self, record_id: str) -> str:
         """The chain from a record to commits, runs and events, as lines of text.
@@ -233,49 +260,7 @@ class Memory:
             self._say(f"no index ({error.cause}): ranking exactly")
         return ExactIndex(self._journal, self._embedder)
 
-    def _write_skill(self, record_id: str, root: Path) -> None:
-        """Write a skill's folder. The journal has it: a folder that cannot be written is said."""
-        stored = self._journal.get(record_id)
-        assert stored is not None
-        try:
-            folder = write(root, skill_file(stored))
-        except StoreError as error:
-            self._say(f"SKILL.md not written: {error.cause}")
-            return
-        if self.skill_folder(record_id) != folder:
-            change = Change("skill-written", record_id, {"folder": str(folder)})
-            self._journal.write("skills", [change])
-
-    def _refresh_skill(self, record_id: str) -> None:
-        """Bring the state in a SKILL.md up to date, if the folder is still there."""
-        folder = self.skill_folder(record_id)
-        if folder is not None and folder.is_dir():
-            self._write_skill(record_id, folder.parents[2])
-
     def _say(self, line: str) -> None:
         if line not in self._noticed:
             self._noticed.add(line)
             self._notice(f"memory: {line}")
-
-
-def skill_file(stored: Stored) -> SkillFile:
-    """A skill as its SKILL.md: evo's ids and state go into the metadata."""
-    record = stored.record
-    body = record.body
-    assert isinstance(body, Skill)
-    metadata = {
-        "evo-id": record.id,
-        "evo-state": stored.state.value,
-        "evo-task": body.issue_id,
-        "evo-source": " ".join(record.source_ids),
-        "evo-evidence": " ".join(record.evidence_ids),
-        "evo-parent": record.parent_id,
-        "operators": " ".join(str(name) for name in body.facts.get("operators", ())),
-    }
-    return SkillFile(
-        name=body.name,
-        description=body.description,
-        body=body.body,
-        compatibility=f"Languages: {', '.join(record.tags[1:])}" if record.tags[1:] else "",
-        metadata={key: value for key, value in metadata.items() if value},
-    )

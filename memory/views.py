@@ -24,6 +24,8 @@ def laid(record: Record) -> Laid:
 def _laid(record: Record, data: bytes) -> Laid:
     body = record.body
     origin, sha = (body.origin, body.sha) if isinstance(body, Episode) else ("", "")
+    if "commit" in record.tags:  # what was concluded from commits is known from the last one on
+        sha = record.as_of.commit
     issue = body.issue_id
     name = body.name if isinstance(body, Skill) else ""
     where = (record.kind.value, record.repo, record.scope.value, record.state.value)
