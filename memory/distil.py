@@ -61,6 +61,8 @@ def run_episode(facts: RunFacts) -> Record:
                 "solver": facts.solver,
                 "stopped": candidate.stopped,
                 "arm": facts.arm,
+                "broken": facts.verdict.broken,
+                "diagnosis": facts.verdict.diagnosis.kind if facts.verdict.diagnosis else "",
             }
         ),
         retrieved=facts.recalled,

@@ -1,32 +1,31 @@
-"""From a verdict to what memory keeps: credit, promotion, and the states that records go through.
-
-    candidate → validated → active → quarantined → archived
+"""From a verdict to what memory keeps: an episode, a skill, lessons, credit, and what follows.
 
 Every step is an event that names the run it came from. A run that no verifier judged leaves
 nothing, and neither does one whose verdict says nothing about the patch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evo_agent.core.errors import EvoError, StoreError
+from evo_agent.core.errors import EvoError
 from evo_agent.core.events import read_events
 from evo_agent.core.types import Grade
-from evo_agent.memory.bodies import Kind, Skill
+from evo_agent.memory.bodies import Skill
+from evo_agent.memory.credit import Credit, trials, utility
 from evo_agent.memory.distil import fix_skill, run_episode, skill_name
 from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.journal import Journal
+from evo_agent.memory.lessons import lessons
+from evo_agent.memory.quarantine import reason
 from evo_agent.memory.records import Record, State
+from evo_agent.memory.reflect import reflect
+from evo_agent.memory.rewards import credits_of, promotions, trial_of
 from evo_agent.memory.rows import Change, Stored, added
+from evo_agent.memory.states import NEXT, steps, transition
 
-NEXT: Mapping[State, tuple[State, ...]] = {
-    State.CANDIDATE: (State.VALIDATED, State.QUARANTINED, State.ARCHIVED),
-    State.VALIDATED: (State.ACTIVE, State.QUARANTINED, State.ARCHIVED),
-    State.ACTIVE: (State.QUARANTINED, State.ARCHIVED),
-    State.QUARANTINED: (State.CANDIDATE, State.ARCHIVED),
-    State.ARCHIVED: (State.CANDIDATE,),
-}
+__all__ = ["NEXT", "SILENT", "NoVerdictError", "WriteBack", "transition", "utility", "write_back"]
+
 # Verdicts that say nothing about the patch: neither episode nor credit comes of them.
 SILENT = (Grade.FLAKY, Grade.INFRASTRUCTURE)
 
@@ -45,6 +44,8 @@ class WriteBack:
         promoted: names of skills that this run made active.
         credited: ids of the records that got a win or a loss.
         silent: why nothing was written, where that is so.
+        insights: ids of the lessons, rules and playbook that it taught.
+        quarantined: ids of the records that its verdict turned out.
     """
 
     episode_id: str = ""
@@ -53,52 +54,47 @@ class WriteBack:
     promoted: tuple[str, ...] = ()
     credited: tuple[str, ...] = ()
     silent: str = ""
+    insights: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
 
 
-def utility(uses: int, wins: int) -> float:
-    """Laplace's estimate of the chance to help: (wins + 1) / (uses + 2), as EvolveR scores."""
-    return (wins + 1) / (uses + 2)
+def write_back(
+    journal: Journal, facts: RunFacts, rules: Sequence[str] = ("measured",)
+) -> WriteBack:
+    """Store a judged run, then what follows from it; a second time for a run changes nothing.
 
-
-def transition(stored: Stored, to: State, run: str, why: str) -> Change:
-    """The event that moves a record on.
-
-    Raises:
-        StoreError: no such step leads from its present state.
-    """
-    if to not in NEXT[stored.state]:
-        raise StoreError(
-            f"a record does not go from {stored.state} to {to}",
-            f"from {stored.state} it goes to {', '.join(NEXT[stored.state])}",
-        )
-    return Change(
-        "state", stored.record.id, {"from": stored.state, "to": to, "run": run, "why": why}
-    )
-
-
-def write_back(journal: Journal, facts: RunFacts) -> WriteBack:
-    """Store a judged run in one transaction; a second time for the same run changes nothing.
+    Args:
+        journal: written in two transactions: the run's own records, and what they mean for others.
+        facts: of the run.
+        rules: of quarantine, by name (memory.quarantine).
 
     Raises:
         NoVerdictError: there is no verifier event behind it.
+        UsageError: there is no such rule.
         StoreError: the journal cannot be written; then nothing of the run is.
     """
     require_verdict(facts)
+    reason(Credit(), rules)  # an unknown rule is said before anything is written
     if facts.verdict.grade in SILENT:
         return WriteBack(silent=f"the verdict is {facts.verdict.grade}: nothing is learnt from it")
     run = f"run-{facts.repo[:12]}-{facts.run}"
     journal.write_once(run, lambda: _changes(journal, facts))
     (kept,) = journal.events(run=run, kind="run")
-    return _write_back(kept.data)
+    after = f"{run}-after"
+    journal.write_once(after, lambda: _consequences(journal, facts, kept.data, rules))
+    (meant,) = journal.events(run=after, kind="consequences")
+    return _write_back(kept.data, meant.data)
 
 
-def _write_back(data: Mapping[str, Any]) -> WriteBack:
+def _write_back(kept: Mapping[str, Any], meant: Mapping[str, Any]) -> WriteBack:
     return WriteBack(
-        episode_id=data["episode_id"],
-        skill_id=data["skill_id"],
-        skill_name=data["skill_name"],
-        promoted=tuple(data["promoted"]),
-        credited=tuple(data["credited"]),
+        episode_id=kept["episode_id"],
+        skill_id=kept["skill_id"],
+        skill_name=kept["skill_name"],
+        promoted=tuple(kept["promoted"]),
+        credited=tuple(kept["credited"]),
+        insights=(*kept.get("insights", ()), *meant["learnt"]),
+        quarantined=tuple(meant["quarantined"]),
     )
 
 
@@ -132,16 +128,12 @@ def _grade(data: Mapping[str, Any]) -> str:
 
 
 def _changes(journal: Journal, facts: RunFacts) -> list[Change]:
-    """Everything that a run means, decided while no other process can write."""
+    """Everything that a run leaves, decided while no other process can write."""
     episode = run_episode(facts)
-    changes = [added(episode)]
     skill = _new_skill(journal, facts, episode)
-    if skill is not None:
-        changes.append(added(skill))
-    credited = list(_credits(journal, facts))
-    promoted = list(_promotions(journal, facts, [stored for stored, _ in credited]))
-    changes += [credit for _, credit in credited]
-    changes += [step for _, steps in promoted for step in steps]
+    learnt = lessons(facts, episode, _rivals(journal, facts))
+    credited = list(credits_of(journal, facts))
+    promoted = list(promotions(journal, facts, [stored for stored, _ in credited]))
     body = skill.body if skill is not None else None
     kept = {
         "episode_id": episode.id,
@@ -149,8 +141,45 @@ def _changes(journal: Journal, facts: RunFacts) -> list[Change]:
         "skill_name": body.name if isinstance(body, Skill) else "",
         "promoted": [name for name, _ in promoted],
         "credited": [stored.record.id for stored, _ in credited],
+        "insights": [insight.id for insight in learnt],
     }
-    return [*changes, Change("run", episode.id, kept)]
+    return [
+        added(episode),
+        *([added(skill)] if skill is not None else []),
+        *(change for insight in learnt for change in _validated(journal, insight, facts)),
+        *(credit for _, credit in credited),
+        *(step for _, steps_ in promoted for step in steps_),
+        trial_of(facts, episode.id, [stored for stored, _ in credited]),
+        Change("run", episode.id, kept),
+    ]
+
+
+def _validated(journal: Journal, insight: Record, facts: RunFacts) -> Iterator[Change]:
+    """A new insight is validated at once: its evidence is the verdict of this very run.
+
+    One that is known gets the run as further evidence.
+    """
+    if journal.get(insight.id) is not None:
+        yield Change("evidence", insight.id, {"ids": list(facts.evidence), "run": facts.run})
+        return
+    yield added(insight)
+    why = f"its evidence exists: {', '.join(insight.evidence_ids)}"
+    yield from steps(insight.id, insight.state, (State.VALIDATED,), facts.run, why)
+
+
+def _rivals(journal: Journal, facts: RunFacts) -> list[Stored]:
+    """Episodes of other runs of the same task, newest first."""
+    same = (t for t in reversed(trials(journal, facts.repo)) if t.issue == facts.task.id)
+    found = (journal.get(trial.episode) for trial in same if trial.run != facts.run)
+    return [stored for stored in found if stored is not None]
+
+
+def _consequences(
+    journal: Journal, facts: RunFacts, kept: Mapping[str, Any], rules: Sequence[str]
+) -> list[Change]:
+    found = reflect(journal, facts.repo, facts.run, rules)
+    data = {"quarantined": found.quarantined, "learnt": found.learnt, "observed": found.observed}
+    return [*found.changes, Change("consequences", kept["episode_id"], data)]
 
 
 def _new_skill(journal: Journal, facts: RunFacts, episode: Record) -> Record | None:
@@ -159,51 +188,3 @@ def _new_skill(journal: Journal, facts: RunFacts, episode: Record) -> Record | N
     name = skill_name(facts.task, facts.repo, episode.body)  # type: ignore[arg-type]
     earlier = journal.skills_named(name, facts.repo)
     return fix_skill(facts, episode, parent=earlier[0].record.id if earlier else "")
-
-
-def _credits(journal: Journal, facts: RunFacts) -> Iterator[tuple[Stored, Change]]:
-    """A win or a loss for each record that the solver cited, and for no other."""
-    cited = facts.candidate.cited if facts.candidate is not None else ()
-    seen: set[str] = set()
-    for record_id in cited:
-        stored = journal.get(record_id)
-        if stored is None or stored.record.id in seen or _same_task(stored, facts):
-            continue
-        seen.add(stored.record.id)
-        data = {"win": facts.verdict.holds, "grade": facts.verdict.grade, "run": facts.run}
-        yield stored, Change("credit", stored.record.id, data)
-
-
-def _promotions(
-    journal: Journal, facts: RunFacts, cited: list[Stored]
-) -> Iterator[tuple[str, list[Change]]]:
-    """Skills that were cited, or came from a cited episode, and now helped on a different bug.
-
-    Only `proved` counts: a test that the solver wrote itself promotes nothing.
-    """
-    if facts.verdict.grade is not Grade.PROVED:
-        return
-    skills: dict[str, Stored] = {}
-    for stored in cited:
-        candidates = [stored, *journal.made_from(stored.record.id)]
-        skills |= {s.record.id: s for s in candidates if s.record.kind is Kind.SKILL}
-    why = f"helped to prove a fix of a different task, {facts.task.id}"
-    for skill in skills.values():
-        body = skill.record.body
-        if isinstance(body, Skill) and not _same_task(skill, facts):
-            steps = list(_steps_to_active(skill, facts.run, why))
-            if steps:
-                yield body.name, steps
-
-
-def _steps_to_active(skill: Stored, run: str, why: str) -> Iterator[Change]:
-    state = skill.state
-    for to in (State.VALIDATED, State.ACTIVE):
-        if to in NEXT[state] and state in (State.CANDIDATE, State.VALIDATED):
-            now = Stored(skill.number, skill.record, state, skill.uses, skill.wins)
-            yield transition(now, to, run, why)
-            state = to
-
-
-def _same_task(stored: Stored, facts: RunFacts) -> bool:
-    return getattr(stored.record.body, "issue_id", "") == facts.task.id

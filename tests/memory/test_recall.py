@@ -186,7 +186,7 @@ def test_a_run_answers_elsewhere_but_never_for_its_own_issue(memory: Memory, mak
     memory.record_run(make_run())
     text = "popcount(255) never returns\n\nTimeoutError: popcount did not return"
     found = memory.recall(Query(text, repo="repo-b", issue_id="task-2"))
-    assert {record.kind for record in found} == {"episode", "skill"}
+    assert {record.kind for record in found} == {"episode", "insight", "skill"}
     for record in found:
         assert record.data["facts"]["operators"] == ["swap-bitwise"]
         assert record.trust == "verified"
