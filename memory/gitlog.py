@@ -34,7 +34,7 @@ _LOG = (
         "--diff-merges=off",
         "--root",
     ),
-    *("--src-prefix=a/", "--dst-prefix=b/", "-U3", "--diff-algorithm=default"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=default"),
 )
 
 
@@ -98,12 +98,13 @@ def ancestors(repository: Repository, base: str) -> frozenset[str]:
         return frozenset()
 
 
-def read_commits(git: Sequence[str], shas: Sequence[str]) -> Iterator[Commit]:
+def read_commits(git: Sequence[str], shas: Sequence[str], context: int = 3) -> Iterator[Commit]:
     """Stream commits, in the order given.
 
     Args:
         git: the argv that a git command for the repository begins with (core.git.git_command).
         shas: full ones, of commits that are there.
+        context: unchanged lines around a change that belong to its hunk.
 
     Raises:
         RepositoryError: git failed; what was yielded before is good.
@@ -112,7 +113,8 @@ def read_commits(git: Sequence[str], shas: Sequence[str]) -> Iterator[Commit]:
         return  # git would take an empty list for HEAD
     marker = f"evo-commit-{secrets.token_hex(16)}".encode()
     layout = f"--format=%x00{marker.decode()}%x00%H%x00%P%x00%at%x00%B%x00"
-    for data, cut in _pieces(_pipe(git, (*_LOG, layout), shas), marker + b"\0"):
+    log = (*_LOG, f"-U{context}", layout)
+    for data, cut in _pieces(_pipe(git, log, shas), marker + b"\0"):
         commit = _parse(data, cut)
         if commit is not None:
             yield commit
