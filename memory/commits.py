@@ -1,6 +1,7 @@
 """A commit as an episode, and as what the journal stores."""
 
 import time
+from dataclasses import replace
 
 from evo_agent.memory.bodies import Episode, FileChange, Hunk, Kind
 from evo_agent.memory.gitlog import Commit
@@ -9,6 +10,7 @@ from evo_agent.memory.records import LONGEST_DIFF, LONGEST_TEXT, AsOf, Record, S
 from evo_agent.memory.redact import redact, redact_name
 
 MOST_FILES = 200  # files of a commit that are stored
+_FEW_FILES = 20  # of one that would otherwise be too large
 
 
 def commit_record(commit: Commit, repo: str) -> Record:
@@ -48,6 +50,12 @@ def commit_record(commit: Commit, repo: str) -> Record:
         trust=Trust.UNTRUSTED,  # anybody may have written it; what a message says is data
         tags=("commit",),
     )
+
+
+def slim(commit: Commit) -> Commit:
+    """A commit without its hunks and most of its files: small enough, whatever their names."""
+    size = sum(len(file.path) + len(file.old) for file in commit.files[_FEW_FILES:])
+    return replace(commit, files=commit.files[:_FEW_FILES], hunks=(), cut=commit.cut + size)
 
 
 def traits(commit: Commit) -> dict[str, int]:

@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 
-from evo_agent.core.errors import RepositoryError
-from evo_agent.memory.commits import commit_record, traits
+from evo_agent.core.errors import RepositoryError, StoreError
+from evo_agent.memory.commits import commit_record, slim, traits
 from evo_agent.memory.document import document
 from evo_agent.memory.embed import Embedder, open_embedder
-from evo_agent.memory.gitlog import read_commits
+from evo_agent.memory.gitlog import Commit, read_commits
 from evo_agent.memory.rows import Laid
 from evo_agent.memory.views import laid
 
@@ -86,11 +86,19 @@ def mine(job: Job, shas: Sequence[str]) -> Chunk:
     counted: Counter[str] = Counter()
     items = []
     for commit in read_commits(job.git, shas):
-        counted.update(traits(commit))
-        record = commit_record(commit, job.repo)
-        doc = document(record)
-        items.append(Item(laid(record), doc.title, _vector(embedder, doc.embedded)))
+        try:
+            items.append(_item(commit, job.repo, embedder))
+            counted.update(traits(commit))
+        except StoreError:  # hundreds of files with names of thousands of characters
+            items.append(_item(slim(commit), job.repo, embedder))
+            counted.update(traits(slim(commit)))
     return Chunk(tuple(items), dict(counted))
+
+
+def _item(commit: Commit, repo: str, embedder: Embedder | None) -> Item:
+    record = commit_record(commit, repo)
+    doc = document(record)
+    return Item(laid(record), doc.title, _vector(embedder, doc.embedded))
 
 
 def _vector(embedder: Embedder | None, text: str) -> "array[float] | None":
