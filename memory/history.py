@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from evo_agent.core.git import Repository, git_command
-from evo_agent.memory.bodies import Kind
 from evo_agent.memory.gitlog import revisions
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.messages import intent, is_test, keywords, references
 from evo_agent.memory.mining import Chunk, mined
-from evo_agent.memory.rows import Embedded
 
 __all__ = ["LearnProgress", "LearnReport", "intent", "is_test", "keywords", "learn", "references"]
 
@@ -81,8 +79,6 @@ def learn(
     *,
     head: str = "HEAD",
     limit: int = EVERYTHING,
-    embedder: str = "",
-    stored: Callable[[Sequence[Embedded]], None] = lambda _: None,
     progress: Callable[[LearnProgress], None] = lambda _: None,
 ) -> LearnReport:
     """Store the newest commits that are not known yet, in transactions of a few hundred.
@@ -92,8 +88,6 @@ def learn(
         repository: what is read.
         head: a branch, tag or SHA; its ancestors are in range.
         limit: most commits in range, newest first.
-        embedder: name of one that needs no service, to embed with on the way; or nothing.
-        stored: called with what a transaction added, in order of number, after it.
         progress: called after every transaction.
 
     Raises:
@@ -118,23 +112,12 @@ def learn(
     )
     run = f"learn-{uuid.uuid4().hex}"
     done = 0
-    for chunk in mined(git_command(repository), repository.identity, wanted, embedder):
-        numbers = journal.add(run, [item.row for item in chunk.items])
-        stored(_embedded(chunk, numbers, repository.identity))
-        report = _counted(report, chunk, numbers)
-        done += len(chunk.items)
+    for chunk in mined(git_command(repository), repository.identity, wanted):
+        report = _counted(report, chunk, journal.add(run, chunk.rows))
+        done += len(chunk.rows)
         spent = time.monotonic() - started
         progress(LearnProgress(done, len(wanted), done / spent if spent else 0.0))
     return replace(report, seconds=time.monotonic() - started)
-
-
-def _embedded(chunk: Chunk, numbers: Sequence[int], repo: str) -> list[Embedded]:
-    """What of a chunk is new, as a dense index takes it."""
-    return [
-        Embedded(number, item.row.id, Kind.EPISODE.value, repo, item.title, item.vector)
-        for number, item in zip(numbers, chunk.items, strict=True)
-        if number
-    ]
 
 
 def _counted(report: LearnReport, chunk: Chunk, numbers: Sequence[int]) -> LearnReport:

@@ -1,6 +1,6 @@
 """Reading a history with as many processes as pay, in order and in bounded memory.
 
-One process reads, redacts and embeds about a thousand commits a second, and git needs half of
+One process reads, redacts and lays out about a thousand commits a second, and git needs half of
 another core; what is written comes after. So beyond a few hundred commits, chunks of the history
 go to worker processes (memory.miner), and come back in order. A worker that dies costs nothing
 but its speed: its chunk is mined here.
@@ -9,7 +9,6 @@ but its speed: its chunk is mined here.
 import os
 import subprocess
 import sys
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,9 +17,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 
 from evo_agent.core.errors import RepositoryError, StoreError
 from evo_agent.memory.commits import commit_record, slim, traits
-from evo_agent.memory.document import document
-from evo_agent.memory.embed import Embedder, open_embedder
-from evo_agent.memory.gitlog import Commit, read_commits
+from evo_agent.memory.gitlog import read_commits
 from evo_agent.memory.rows import Laid
 from evo_agent.memory.views import laid
 
@@ -33,46 +30,33 @@ SHARES = 4  # chunks a worker when there are few commits, so that none is long a
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A commit, ready to be stored; `vector` as in rows.Embedded."""
-
-    row: Laid
-    title: str
-    vector: "array[float] | None"
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some commits in order, and what there is to count of them (commits.traits)."""
+    """Some commits in order, ready to be stored, and what there is to count of them."""
 
-    items: tuple[Item, ...]
-    traits: Mapping[str, int]
+    rows: tuple[Laid, ...]
+    traits: Mapping[str, int]  # see commits.traits
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every chunk has in common: git's argv, the repository's identity, an embedder's name."""
+    """What every chunk has in common: git's argv and the repository's identity."""
 
     git: tuple[str, ...]
     repo: str
-    embedder: str
 
 
-def mined(
-    git: Sequence[str], repo: str, shas: Sequence[str], embedder: str = ""
-) -> Iterator[Chunk]:
+def mined(git: Sequence[str], repo: str, shas: Sequence[str]) -> Iterator[Chunk]:
     """Read commits and make of them what the journal stores.
 
     Args:
         git: see gitlog.read_commits.
         repo: the repository's identity.
         shas: which, in order.
-        embedder: see history.learn.
 
     Raises:
         RepositoryError: git failed; what was yielded before is good.
     """
-    job = Job(tuple(git), repo, embedder)
+    job = Job(tuple(git), repo)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = min(cpus or 1, MOST_WORKERS) if len(shas) > ALONE and sys.executable else 0
     size = min(CHUNK, max(ALONE // 2, len(shas) // (SHARES * workers or 1)))
@@ -82,28 +66,16 @@ def mined(
 
 def mine(job: Job, shas: Sequence[str]) -> Chunk:
     """Make one chunk, in this process."""
-    embedder = open_embedder(job.embedder) if job.embedder else None
     counted: Counter[str] = Counter()
-    items = []
+    rows: list[Laid] = []
     for commit in read_commits(job.git, shas):
         try:
-            items.append(_item(commit, job.repo, embedder))
+            rows.append(laid(commit_record(commit, job.repo)))
             counted.update(traits(commit))
         except StoreError:  # hundreds of files with names of thousands of characters
-            items.append(_item(slim(commit), job.repo, embedder))
+            rows.append(laid(commit_record(slim(commit), job.repo)))
             counted.update(traits(slim(commit)))
-    return Chunk(tuple(items), dict(counted))
-
-
-def _item(commit: Commit, repo: str, embedder: Embedder | None) -> Item:
-    record = commit_record(commit, repo)
-    doc = document(record)
-    return Item(laid(record), doc.title, _vector(embedder, doc.embedded))
-
-
-def _vector(embedder: Embedder | None, text: str) -> "array[float] | None":
-    (vector,) = embedder.embed([text]) if embedder else (None,)
-    return array("f", vector) if vector is not None else None
+    return Chunk(tuple(rows), dict(counted))
 
 
 class _Worker:

@@ -1,6 +1,6 @@
 """What goes into the journal and what comes out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -85,24 +85,6 @@ class Laid:
     sources: tuple[str, ...]
     search: tuple[str, ...]
     features: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """What a dense index needs of a record that was just stored.
-
-    Attributes:
-        number: see Stored.
-        title: one line that names it.
-        vector: of length one; None when it was not embedded on the way, or has nothing to embed.
-    """
-
-    number: int
-    id: str
-    kind: str
-    repo: str
-    title: str
-    vector: Sequence[float] | None
 
 
 class Generation(NamedTuple):

@@ -14,13 +14,10 @@ from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git import git_command, open_repository
 from evo_agent.memory import history, mining
 from evo_agent.memory.bodies import Episode
-from evo_agent.memory.document import document
-from evo_agent.memory.embed import Lexical
 from evo_agent.memory.gitlog import revisions
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.mining import Chunk, mined
 from evo_agent.memory.records import from_json, unpack
-from evo_agent.memory.rows import Embedded
 
 COMMITS = 60
 
@@ -68,23 +65,23 @@ def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
 
 
-def chunks(repo: Path, embedder: str = "") -> list[Chunk]:
+def chunks(repo: Path) -> list[Chunk]:
     repository = open_repository(repo)
     shas = revisions(repository, repository.head, 10**9).shas[::-1]
-    return list(mined(git_command(repository), repository.identity, shas, embedder))
+    return list(mined(git_command(repository), repository.identity, shas))
 
 
 @pytest.mark.usefixtures("crowded")
 def test_several_processes_give_what_one_gives_in_order(
     many: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shared = [item for chunk in chunks(many) for item in chunk.items]
+    shared = [row for chunk in chunks(many) for row in chunk.rows]
     monkeypatch.setattr(mining, "ALONE", 10**6)
-    alone = [item for chunk in chunks(many) for item in chunk.items]
-    assert [item.row.id for item in shared] == [item.row.id for item in alone]
-    assert [item.row.search for item in shared] == [item.row.search for item in alone]
+    alone = [row for chunk in chunks(many) for row in chunk.rows]
+    assert [row.id for row in shared] == [row.id for row in alone]
+    assert [row.search for row in shared] == [row.search for row in alone]
     assert len(shared) == COMMITS
-    titles = [item.title for item in shared]
+    titles = [getattr(from_json(unpack(row.data)).body, "title", "") for row in shared]
     assert titles == [f"Step {n}: change the line of file {n % 7}" for n in range(COMMITS)]
 
 
@@ -93,11 +90,11 @@ def test_a_worker_that_is_killed_costs_no_commit(many: Path):
     repository = open_repository(many)
     shas = revisions(repository, repository.head, 10**9).shas[::-1]
     stream = mined(git_command(repository), repository.identity, shas)
-    found = [*next(stream).items]
+    found = [*next(stream).rows]
     for victim in workers():
         os.kill(victim, signal.SIGKILL)
-    found += [item for chunk in stream for item in chunk.items]
-    assert [from_json(unpack(item.row.data)).as_of.commit for item in found] == list(shas)
+    found += [row for chunk in stream for row in chunk.rows]
+    assert [from_json(unpack(row.data)).as_of.commit for row in found] == list(shas)
 
 
 @pytest.mark.usefixtures("crowded")
@@ -119,26 +116,6 @@ def test_git_failing_in_a_worker_is_an_error_of_one_line(many: Path):
         list(mined(git_command(repository), repository.identity, shas))
     assert caught.value.remedy
     assert workers() == []
-
-
-@pytest.mark.usefixtures("crowded")
-def test_vectors_come_with_what_was_stored(many: Path, tmp_path: Path):
-    taken: list[Embedded] = []
-    with Journal(tmp_path / "memory") as journal:
-        repository = open_repository(many)
-        history.learn(journal, repository, embedder="lexical", stored=taken.extend)
-        assert [one.number for one in taken] == list(range(1, COMMITS + 1))
-        for one in taken[::20]:
-            stored = journal.get(one.id)
-            assert stored is not None
-            assert stored.number == one.number
-            (expected,) = Lexical().embed([document(stored.record).embedded])
-            assert one.vector is not None
-            assert expected is not None
-            assert list(one.vector) == pytest.approx(list(expected), abs=1e-6)
-        taken.clear()
-        history.learn(journal, repository, embedder="lexical", stored=taken.extend)
-        assert taken == []
 
 
 LEARN = """
