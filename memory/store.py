@@ -5,7 +5,7 @@ with Memory.open(folder) as memory:
     for record in memory.recall(query): ...
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -13,12 +13,14 @@ from typing import Self
 from evo_agent.core.errors import StoreError
 from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Rule
+from evo_agent.core.protocols import Model
 from evo_agent.core.types import Query, Recalled
-from evo_agent.memory import guardrails, history, lifecycle
+from evo_agent.memory import explanations, guardrails, history, lifecycle, links
 from evo_agent.memory.ancestry import Past
 from evo_agent.memory.bodies import Kind, Skill
 from evo_agent.memory.dense import Dense, ExactIndex
 from evo_agent.memory.embed import Embedder, open_embedder
+from evo_agent.memory.explanations import Budget, ExplainReport
 from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.failures import learn_failures
 from evo_agent.memory.folders import SkillFolders, skill_file
@@ -27,6 +29,7 @@ from evo_agent.memory.index import ChromaIndex, collection_prefix
 from evo_agent.memory.inspect import MemoryStats, explain, stats
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.lifecycle import WriteBack
+from evo_agent.memory.links import Linker, LinkReport, Links
 from evo_agent.memory.present import recalled
 from evo_agent.memory.recall import Ranker, allowed, now
 from evo_agent.memory.regrets import learn_regrets
@@ -139,6 +142,27 @@ class Memory:
         learn_regrets(self._journal, report.repo)
         self.index()
         return report
+
+    def explain(
+        self,
+        repo: str,
+        model: Model,
+        budget: Budget,
+        progress: Callable[[ExplainReport], None] = lambda _: None,
+    ) -> ExplainReport:
+        """Let a model explain the commits that matter; see explanations.explain."""
+        report = explanations.explain(self._journal, repo, model, budget, progress)
+        self.index()
+        return report
+
+    def link(self, repo_root: Path, ids: Iterable[str], budget: float = 1.0) -> LinkReport:
+        """Work out what commits touch and mend, by their records' ids; see links.Linker.link."""
+        linker = Linker(self._journal, open_repository(repo_root))
+        return linker.link(filter(None, map(self._journal.get, ids)), budget)
+
+    def links(self, record_id: str) -> Links | None:
+        """What was worked out of a commit, if it was; never works."""
+        return links.kept(self._journal, record_id)
 
     def index(self) -> None:
         """Bring the dense index up to date; recall does so too."""
