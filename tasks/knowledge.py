@@ -11,6 +11,8 @@ from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query, Recalled
 
 if TYPE_CHECKING:
+    from evo_agent.core.protocols import Model
+    from evo_agent.memory.explanations import ExplainReport
     from evo_agent.memory.store import LearnProgress, LearnReport, Memory, Stored
 
 
@@ -70,6 +72,44 @@ def learn(
 
     with open_memory(config, root, progress) as memory:
         return memory.learn(root, head=head, limit=limit, progress=say)
+
+
+def explainer(config: Config, progress: Callable[[str], None] = lambda _: None) -> "Model":
+    """The configured model, for `explain`.
+
+    Raises:
+        UsageError: none is configured.
+    """
+    from evo_agent.core.models import make_model  # noqa: PLC0415  (prepares for litellm)
+
+    return make_model(config.model, progress)
+
+
+def explain(
+    root: Path,
+    config: Config,
+    model: "Model",
+    commits: int,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> "ExplainReport":
+    """Let a model explain the learnt commits that matter most.
+
+    Args:
+        root: of the repository.
+        config: its limits on tokens and dollars hold for the whole pass.
+        model: see `explainer`.
+        commits: most questions.
+        progress: called with one line after every answer.
+    """
+    from evo_agent.memory.explanations import Budget  # noqa: PLC0415
+
+    def say(done: "ExplainReport") -> None:
+        progress(f"explained {done.added:,} commits ({done.rate:.2f}/s), {done.left:,} are left")
+
+    budget = Budget(commits, config.limits.tokens, config.limits.dollars)
+    with open_memory(config, root, progress) as memory:
+        return memory.explain(open_repository(root).identity, model, budget, say)
 
 
 def recall(root: Path, text: str, config: Config, *, base: str = "HEAD") -> tuple[Recalled, ...]:
