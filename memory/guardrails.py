@@ -20,6 +20,7 @@ from evo_agent.memory.traces import edits, steps
 from evo_agent.memory.words import terms
 
 ACTING = (State.VALIDATED, State.ACTIVE)
+_COMMON = 1_000  # records; terms that more hold are all the same to it
 MOST_RUNS = 500  # newest runs that a rule about commands is proved against
 
 
@@ -109,9 +110,12 @@ def went_well(stored: Stored, undone: Iterable[str]) -> bool:
 
 
 def rarity(journal: Journal, line: str) -> int:
-    """In how many records the rarest term of a line occurs; 0 for a line without terms."""
+    """In how many records the rarest term of a line occurs; 0 for a line without terms.
+
+    From _COMMON on it is not told how common.
+    """
     rarest = _rarest(journal, line)
-    return journal.frequency(rarest) if rarest else 0
+    return journal.frequency(rarest, _COMMON) if rarest else 0
 
 
 def witnesses(journal: Journal, record: Record) -> list[Stored]:
@@ -129,7 +133,7 @@ def witnesses(journal: Journal, record: Record) -> list[Stored]:
 
 def _rarest(journal: Journal, line: str) -> str:
     known = [term for term in dict.fromkeys(terms(line)) if '"' not in term]
-    return min(known, key=lambda term: (journal.frequency(term), term), default="")
+    return min(known, key=lambda term: (journal.frequency(term, _COMMON), term), default="")
 
 
 def rules(guardrails: Iterable[Stored]) -> tuple[Rule, ...]:

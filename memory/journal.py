@@ -33,7 +33,7 @@ _SELECT = (
 
 _EVENTS = (
     "SELECT run, sequence, kind, record, CASE kind WHEN 'record' THEN '{{}}' ELSE data END, time "
-    "FROM events WHERE {} ORDER BY position"
+    "FROM events WHERE {} ORDER BY time, position"
 )
 _ABOUT = "(position = (SELECT event FROM records WHERE id = ?) OR record = ? AND kind != 'record')"
 
@@ -208,9 +208,13 @@ class Journal:
         with translated(self.path):
             yield from self._connection.execute(sql, (quoted,))
 
-    def frequency(self, term: str) -> int:
-        """How many records hold a term."""
-        rows = self._rows("SELECT doc FROM terms WHERE term = ?", term)
+    def frequency(self, term: str, most: int = -1) -> int:
+        """How many records hold a term; counted up to `most`, which is quick, when it is given."""
+        if most < 0 or '"' in term:
+            rows = self._rows("SELECT doc FROM terms WHERE term = ?", term)
+        else:
+            sql = "SELECT count(*) FROM (SELECT 1 FROM search WHERE search MATCH ? LIMIT ?)"
+            rows = self._rows(sql, f'"{term}"', most)
         return int(rows[0][0]) if rows else 0
 
     def count(self) -> int:

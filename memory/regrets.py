@@ -61,20 +61,20 @@ def learn_regrets(journal: Journal, repo: str) -> int:
     """
     key = f"regrets:{repo}"
     epoch, last, _ = journal.generation()
-    known = journal.remembered(key).partition(" ")
-    since = int(known[2]) if known[0] == epoch else 0
+    known, _, rest = journal.remembered(key).partition(" ")
+    before, *undone = rest.split() if known == epoch else ("0",)
+    since = int(before)
     if last <= since:
         return 0
-    regretting = _regretting(journal, repo)
-    undone = [sha for _, sha in regretting]
+    regretting = _regretting(journal, repo, since)
+    undone += [sha for _, sha in regretting]
     run = f"regrets-{uuid.uuid4().hex}"
     changes = list(_refuted(journal, repo, since, undone, run)) if since else []
     commits = _Commits(journal, repo)
     for later, sha in regretting:
-        if later.number > since:
-            changes += _mined(journal, commits.find(sha), later, undone, run)
+        changes += _mined(journal, commits.find(sha), later, undone, run)
     new = journal.write(run, changes) if changes else 0
-    journal.remember(key, f"{epoch} {last}")
+    journal.remember(key, " ".join((epoch, str(last), *undone)))
     return new
 
 
@@ -115,9 +115,10 @@ class _Commits:
         return self._journal.numbered(matching)[matching[0]] if len(matching) == 1 else None
 
 
-def _regretting(journal: Journal, repo: str) -> list[tuple[Stored, str]]:
-    """(commit, SHA that it takes back or mends), in order of arrival."""
-    numbers = [number for number, _ in journal.matches(sorted(set(terms(_SAID))))]
+def _regretting(journal: Journal, repo: str, since: int) -> list[tuple[Stored, str]]:
+    """(commit, SHA that it takes back or mends) of those after a number, in order of arrival."""
+    said = journal.matches(sorted(set(terms(_SAID))))
+    numbers = [number for number, _ in said if number > since]
     found: list[tuple[Stored, str]] = []
     for stored in journal.numbered(numbers).values() if numbers else ():
         body = stored.record.body

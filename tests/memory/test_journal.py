@@ -277,3 +277,10 @@ def test_rows_laid_out_elsewhere_are_added_once(tmp_path: Path):
         assert journal.add("b", [one, two]) == [0, 2]
         assert journal.write("c", [added(insight("two"))]) == 0
         assert [stored.record for stored in journal.after(0, 9)] == [insight("one"), insight("two")]
+
+
+def test_a_frequency_can_be_counted_up_to_a_bound(tmp_path: Path):
+    with Journal(tmp_path) as journal:
+        journal.write("a", [added(insight(f"word number {n}")) for n in range(5)])
+        assert (journal.frequency("word"), journal.frequency("word", 9)) == (5, 5)
+        assert (journal.frequency("word", 3), journal.frequency("nowhere", 3)) == (3, 0)
