@@ -21,6 +21,22 @@ LARGEST_COMMIT = 1 << 20  # bytes of header, file list and patch that are kept
 _CHUNK = 1 << 20
 _FIELDS = 4  # sha, parents, author date, message
 _SUBMODULE = b"160000"
+# With git's own patterns for a language a hunk's header names the function around it, and not
+# only the class; no work tree, so no .gitattributes, takes part in reading a history.
+_ATTRIBUTES = b"""\
+*.py diff=python
+*.pyi diff=python
+*.go diff=golang
+*.rs diff=rust
+*.java diff=java
+*.rb diff=ruby
+*.c diff=cpp
+*.h diff=cpp
+*.cc diff=cpp
+*.cpp diff=cpp
+*.cs diff=csharp
+*.php diff=php
+"""
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LOG = (
     "log",
@@ -140,12 +156,18 @@ def _lines(repository: Repository, *arguments: str) -> Iterator[str]:
 
 def _pipe(git: Sequence[str], arguments: Sequence[str], stdin: Sequence[str]) -> Iterator[bytes]:
     """Run git and yield its output in chunks; git never outlives the reader."""
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as errors:
+    with (
+        tempfile.TemporaryFile() as source,
+        tempfile.TemporaryFile() as errors,
+        tempfile.NamedTemporaryFile(suffix=".attributes") as attributes,
+    ):
         source.write("".join(f"{line}\n" for line in stdin).encode())
         source.seek(0)
+        attributes.write(_ATTRIBUTES)
+        attributes.flush()
         process = subprocess.Popen(
             [*git, *arguments],
-            env=git_environment(),
+            env=git_environment(settings={"core.attributesFile": attributes.name}),
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -264,3 +264,15 @@ def test_a_message_of_control_characters_only_is_still_a_record(
     repo = repo_factory(({"a.py": "x\n"}, "\x1b\x07\x08"))
     assert memory.learn(repo).added == 1
     assert memory.learn(repo).added == 0
+
+
+def test_a_hunk_s_header_names_the_function_and_not_only_its_class(
+    memory: Memory, repo_factory: RepoFactory
+):
+    body = "".join(f"        x{n} = {n}\n" for n in range(9))
+    source = f"class Url:\n    def parse(self):\n{body}        return 1\n"
+    repo = repo_factory(
+        ({"url.py": source}, "Add"), ({"url.py": source.replace("return 1", "return 2")}, "Fix")
+    )
+    memory.learn(repo)
+    assert [hunk.section for hunk in episodes(memory)["Fix"].hunks] == ["def parse(self):"]
