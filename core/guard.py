@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from re import compile as compile_glob
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from evo_agent.core.patterns import PatternError, compile_pattern, found
+from evo_agent.core.types import Query
 
 MOST_RULES = 200  # of one run; memory hands over the most relevant
 MOST_LINES = 40  # of an edit's shape
@@ -61,11 +62,12 @@ class RuleError(ValueError):
     """A predicate is none; the text says why."""
 
 
+@runtime_checkable
 class RuleSource(Protocol):
-    """Where the rules of a run come from."""
+    """Where the rules of a run come from: memory, or a recorded run."""
 
-    def rules(self) -> tuple[Rule, ...]:
-        """Rules that act, the most relevant first."""
+    def guardrails(self, query: Query) -> tuple[Rule, ...]:
+        """Rules that act at the query's base, blocks first."""
         ...
 
 

@@ -14,6 +14,7 @@ from evo_agent.core.codec import from_json
 from evo_agent.core.config import STATE_FOLDER, Config
 from evo_agent.core.errors import EvoError, StoreError
 from evo_agent.core.events import EVENTS_FILE, Event, RunLog, read_events
+from evo_agent.core.guard import Rule
 from evo_agent.core.types import Candidate, Cost, Recalled, Task
 from evo_agent.tasks.fix import FixRequest, FixResult, drive
 from evo_agent.tasks.seal import check_seal, is_plain
@@ -206,12 +207,8 @@ def replay(
         EvoError: there is no such run, or it cannot be done again.
     """
     from evo_agent.core.models import ReplayModel, read_transcript  # noqa: PLC0415
-    from evo_agent.tasks.wiring import (  # noqa: PLC0415
-        RecordedAnswers,
-        begin_run,
-        open_bench,
-        with_backend,
-    )
+    from evo_agent.tasks.remembered import RecordedAnswers  # noqa: PLC0415
+    from evo_agent.tasks.wiring import begin_run, open_bench, with_backend  # noqa: PLC0415
 
     folder = find_run(root, prefix)
     start = read_start(folder)
@@ -220,7 +217,7 @@ def replay(
         start = replace(start, config=with_backend(changed))
     by_model = any(event.kind == "model-result" for event in read_events(folder))
     model = ReplayModel(read_transcript(folder / EVENTS_FILE)) if by_model else None
-    answers = RecordedAnswers(recorded_answers(folder))
+    answers = RecordedAnswers(recorded_answers(folder), recorded_rules(folder))
     with ExitStack() as stack:
         log = begin_run(start, observe, stack)
         result = drive(
@@ -240,6 +237,12 @@ def recorded_answers(folder: Path) -> tuple[tuple[Recalled, ...], ...]:
         for event in read_events(folder)
         if event.kind == "recall-result"
     )
+
+
+def recorded_rules(folder: Path) -> tuple[Rule, ...]:
+    """The guardrails of a run."""
+    results = (e for e in read_events(folder) if e.kind == "guardrails-result")
+    return tuple(from_json(Rule, rule) for event in results for rule in event.data["value"])
 
 
 def _recorded_patch(folder: Path) -> str:

@@ -16,6 +16,7 @@ _UNTOLD = (  # bookkeeping: in the log for resuming, of no interest to a reader
     "read-call", "read-result", "snapshot-call", "snapshot-result", "diff-call", "diff-result",
     "restore-call", "restore-result", "write-result", "recall-call", "verify-call",
     "verify-result", "write-back-call", "deliver-call", "model-call", "command-call", "tests-call",
+    "guardrails-call", "guardrails-result",
 )  # fmt: skip
 
 

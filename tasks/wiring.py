@@ -1,6 +1,6 @@
 """Opens what a run works with, and closes it again: the one place where the rooms meet."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from time import time
@@ -10,9 +10,10 @@ from evo_agent.core.config import Config
 from evo_agent.core.errors import EvoError, SandboxError
 from evo_agent.core.events import Event, RunLog
 from evo_agent.core.git import Repository, ignore_state_folder, open_repository
+from evo_agent.core.guard import Guard
 from evo_agent.core.protocols import Model, Recaller, Solver, TestRunner
 from evo_agent.core.recorded import RecordedMemory, RecordedModel, RecordedSandbox, RecordedTests
-from evo_agent.core.types import Query, Recalled, to_json
+from evo_agent.core.types import Recalled, to_json
 from evo_agent.memory.store import Memory, RunFacts
 from evo_agent.sandboxes.select import available_backends, open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
@@ -22,6 +23,7 @@ from evo_agent.tasks.environment import Environment, prepare
 from evo_agent.tasks.fix import Bench
 from evo_agent.tasks.issue import make_task
 from evo_agent.tasks.knowledge import open_memory
+from evo_agent.tasks.remembered import NoMemory, run_rules
 from evo_agent.tasks.results import Attempt, FixRequest, Written
 from evo_agent.tasks.runs import Start, exclusive, new_run
 from evo_agent.tasks.seal import SEAL, refuse_links, seal
@@ -30,27 +32,6 @@ from evo_agent.tasks.verify import FreshVerifier
 
 RUN_LABEL = "evo.run"  # on every container of a run
 WORK, SCRATCH, OUTPUTS = "work", "verify", "outputs"  # folders of a run's folder
-
-
-class NoMemory:
-    """Memory switched off: it knows nothing."""
-
-    def recall(self, query: Query) -> tuple[Recalled, ...]:
-        """Nothing."""
-        del query
-        return ()
-
-
-class RecordedAnswers:
-    """Memory as a recorded run saw it: the same answers in the same order."""
-
-    def __init__(self, answers: Iterable[tuple[Recalled, ...]]) -> None:
-        self._answers = iter(answers)
-
-    def recall(self, query: Query) -> tuple[Recalled, ...]:
-        """The next recorded answer; nothing once they are used up."""
-        del query
-        return next(self._answers, ())
 
 
 def begin(
@@ -127,8 +108,8 @@ def open_bench(
         EvoError: something cannot be opened; the cause says what.
     """
     repository = open_repository(start.task.repo)
-    solver = _solver(start, log, model)
     kept = None if memory is not None else _memory(start.config, repository, log, stack)
+    solver = _solver(start, log, model, memory or kept)
     opened = _open_workspace(start, repository, log)
     base_tree = opened.workspace.host.text("rev-parse", f"{start.task.base}^{{tree}}")
     sandbox = _sandbox(start.config, opened, log, stack, base_tree)
@@ -172,7 +153,7 @@ def _teller(log: RunLog) -> Callable[[str], None]:
     return tell
 
 
-def _solver(start: Start, log: RunLog, model: Model | None) -> Solver:
+def _solver(start: Start, log: RunLog, model: Model | None, memory: Recaller | None) -> Solver:
     """The agent when there is a model, else the search; heavy imports begin in the background."""
     config = start.config
     kind = start.request.solver or ("agent" if model or config.model.name else "repair")
@@ -186,7 +167,8 @@ def _solver(start: Start, log: RunLog, model: Model | None) -> Solver:
     if model is None and not config.model.name.startswith("replay:"):
         warm()
     chosen = model or make_model(config.model, _teller(log))
-    return AgentSolver(RecordedModel(chosen, log), config)
+    guard = Guard(run_rules(start, log, memory))
+    return AgentSolver(RecordedModel(chosen, log), config, guard)
 
 
 def _memory(config: Config, repository: Repository, log: RunLog, stack: ExitStack) -> Memory | None:
