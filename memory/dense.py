@@ -1,35 +1,36 @@
-"""Ranking by vectors: what every index can do, and the one that needs no store."""
+"""Ranking by vectors: exactly, by Chroma, or without anything installed.
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+Which path serves when: up to EXACT_MOST records that may answer are ranked by a matrix product
+over mapped vectors (memory.vectors), which is exact and needs no import of chromadb; beyond that
+Chroma is asked, and what it loses under the mask is made good by over-fetching. The records that
+terms or files speak for are scored exactly whichever way (bench/recall.py measures both).
+"""
 
-from evo_agent.memory.document import document
-from evo_agent.memory.embed import Embedder, Vector
-from evo_agent.memory.journal import Journal
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-BATCH = 500  # records embedded at once
-EXACT_LIMIT = 5_000  # newest records that the fallback ranks
+from evo_agent.core.errors import EvoError
+from evo_agent.memory.embed import Vector
+from evo_agent.memory.postings import Array
+from evo_agent.memory.vectors import Progress, Vectors
 
-Progress = Callable[[int, int], None]  # done, total
+EXACT_MOST = 100_000  # records that may answer; a product over them takes 20 ms (bench/recall.py)
+AT_ONCE = 5_000  # records that Chroma is behind by and that are caught up on the way: seconds
 
 
-class Dense(Protocol):
-    """Ranks records by the cosine of their vectors with a query's."""
+class Approximate(Protocol):
+    """An index that finds near neighbours without looking at all; see index.ChromaIndex."""
+
+    def behind(self) -> int:
+        """How many records it has not taken in yet."""
+        ...
 
     def sync(self, progress: Progress | None = None) -> None:
         """Take in what the journal has and the index has not."""
         ...
 
-    def nearest(
-        self, vector: Vector, count: int, allowed: Mapping[str, int]
-    ) -> list[tuple[int, float]]:
-        """Number and cosine of the nearest allowed records, best first.
-
-        Args:
-            vector: of length one.
-            count: most results.
-            allowed: id to number of the records that may answer.
-        """
+    def nearest(self, vector: Vector, count: int, numbers: Array) -> list[tuple[int, float]]:
+        """Number and cosine of the nearest of some records, best first."""
         ...
 
     def close(self) -> None:
@@ -37,37 +38,102 @@ class Dense(Protocol):
         ...
 
 
-class ExactIndex:
-    """Ranks by embedding the records themselves, newest EXACT_LIMIT of them; needs no store."""
+class Dense:
+    """The vectors of one embedder: exact, with Chroma for what is too large for that.
 
-    def __init__(self, journal: Journal, embedder: Embedder) -> None:
-        self._journal = journal
-        self._embedder = embedder
-        self._vectors: dict[int, Vector | None] = {}
+    Args:
+        vectors: exact.
+        open_approximate: opens the other one when it is first needed; ImportError without chromadb.
+        say: told, in one line, when it cannot be used.
+    """
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        open_approximate: Callable[[], Approximate],
+        say: Callable[[str], None],
+    ) -> None:
+        self._vectors = vectors
+        self._open = open_approximate
+        self._approximate: Approximate | None = None
+        self._say = say
 
     def sync(self, progress: Progress | None = None) -> None:
-        """Nothing is kept, so nothing is behind."""
+        """Take in what the journal has; Chroma, too, unless that would take long for nothing.
 
-    def nearest(
-        self, vector: Vector, count: int, allowed: Mapping[str, int]
-    ) -> list[tuple[int, float]]:
-        """See Dense."""
-        numbers = sorted(allowed.values(), reverse=True)[:EXACT_LIMIT]
-        self._embed([number for number in numbers if number not in self._vectors])
-        known = ((number, self._vectors.get(number)) for number in numbers)
-        scored = [(number, _dot(vector, own)) for number, own in known if own is not None]
-        return sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:count]
+        Raises:
+            ModelError: the embedder fails.
+            StoreError: the journal cannot be read.
+        """
+        self._vectors.sync(progress)
+        index = self._index()
+        if index is None:
+            return
+        if index.behind() <= AT_ONCE or len(self._vectors.numbers()) > EXACT_MOST:
+            self._tried(lambda: index.sync(progress))
+
+    def nearest(self, vector: Vector, count: int, numbers: Array) -> list[tuple[int, float]]:
+        """Number and cosine of the nearest of some records, best first.
+
+        Args:
+            vector: of length one.
+            count: most results.
+            numbers: of the records that may answer, ascending.
+        """
+        self._vectors.sync()
+        if len(numbers) > EXACT_MOST and (index := self._index()) is not None:
+            found: list[tuple[int, float]] | None = self._tried(
+                lambda: index.nearest(vector, count, numbers)
+            )
+            if found is not None:
+                return found
+        return exact(self._vectors, vector, count, numbers)
+
+    def cosines(self, vector: Vector, numbers: Array) -> Array:
+        """See Vectors.cosines."""
+        self._vectors.sync()
+        return self._vectors.cosines(vector, numbers)
+
+    def vectors(self, numbers: Array) -> Array:
+        """Vectors of some records as (k, d) float32; zeros for one that has none."""
+        return self._vectors.vectors(numbers)
 
     def close(self) -> None:
-        """Drop what was embedded."""
-        self._vectors.clear()
+        """Let go of files; idempotent."""
+        if self._approximate is not None:
+            self._approximate.close()
+            self._approximate = None
 
-    def _embed(self, numbers: Sequence[int]) -> None:
-        for start in range(0, len(numbers), BATCH):
-            found = self._journal.numbered(numbers[start : start + BATCH])
-            texts = [document(stored.record).embedded for stored in found.values()]
-            self._vectors.update(zip(found, self._embedder.embed(texts), strict=True))
+    def _index(self) -> Approximate | None:
+        if self._approximate is None:
+            try:
+                self._approximate = self._open()
+            except ImportError:
+                self._say("chromadb is missing (pip install 'evo-agent[memory]'): ranking exactly")
+            except EvoError as error:
+                self._say(f"no index ({error.cause}): ranking exactly")
+        return self._approximate
+
+    def _tried(self, ask: Callable[[], Any]) -> Any:
+        """What the index says; None, and a line for people, when it fails."""
+        try:
+            return ask()
+        except EvoError as error:
+            self._say(f"the index fails ({error.cause}): ranking exactly")
+            return None
 
 
-def _dot(one: Vector, other: Vector) -> float:
+def exact(vectors: Vectors, vector: Vector, count: int, numbers: Array) -> list[tuple[int, float]]:
+    """Rank some records by cosine, all of them."""
+    import numpy as np
+
+    known = numbers[np.isin(numbers, vectors.numbers(), assume_unique=True)]
+    cosines = vectors.cosines(vector, known)
+    best = np.argpartition(-cosines, count)[:count] if count < len(known) else np.arange(len(known))
+    order = best[np.lexsort((known[best], -cosines[best]))]
+    return [(int(known[at]), float(cosines[at])) for at in order]
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """Of two vectors of length one."""
     return sum(a * b for a, b in zip(one, other, strict=True))

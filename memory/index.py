@@ -1,9 +1,9 @@
-"""The dense index: ChromaDB, embedded, derived from the journal and thrown away at will.
+"""Chroma, embedded: collections of every record, derived from the journal and thrown away at will.
 
 `current.json` beside the store says which journal and how much of it is indexed. A process that
 finds it changed reopens its client, because an open client goes on answering from what it read
-first (FACTS). Whatever cannot be opened or queried is built anew from the journal; what cannot be
-built is replaced by exact ranking, and that is said once.
+first (FACTS). Whatever cannot be opened or queried is built anew from the journal, once; whoever
+asks ranks exactly when that fails, too (memory.dense, which also says when Chroma is asked).
 """
 
 import fcntl
@@ -14,28 +14,31 @@ import shutil
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from evo_agent.memory.bodies import Kind
-from evo_agent.memory.dense import BATCH, Progress
+from evo_agent.memory.dense import exact
 from evo_agent.memory.document import document
 from evo_agent.memory.embed import Embedder, Vector
 from evo_agent.memory.journal import Journal
+from evo_agent.memory.postings import Array
 from evo_agent.memory.rows import Generation, Stored
 from evo_agent.memory.schema import translated
+from evo_agent.memory.vectors import Progress, Vectors
 
 OVER_FETCH = 8  # neighbours asked for, per neighbour wanted, under a mask
 LEAST_FETCHED = 200
 _HNSW: dict[str, str | int] = {
     "space": "cosine",
-    "ef_construction": 200,
+    "ef_construction": 100,
     "ef_search": 400,
-    "max_neighbors": 32,
+    "max_neighbors": 16,
 }
+_BATCH = 5_000  # records at once; Chroma takes at most 5,461
 _BLOCK = 1 << 20
 _openings = itertools.count()
 
@@ -58,13 +61,16 @@ class ChromaIndex:
         folder: of this embedder's index; made when missing.
         journal: the truth.
         embedder: its name becomes part of the collections' names.
+        vectors: of this embedder; Chroma's come from there.
 
     Raises:
         ImportError: chromadb is not installed.
         StoreError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, journal: Journal, embedder: Embedder) -> None:
+    def __init__(
+        self, folder: Path, journal: Journal, embedder: Embedder, vectors: Vectors
+    ) -> None:
         import chromadb
         from chromadb.config import Settings
 
@@ -73,6 +79,7 @@ class ChromaIndex:
         self._folder = folder
         self._journal = journal
         self._embedder = embedder
+        self._vectors = vectors
         self._client: Any = None
         self._seen = _Current()
         with translated(folder):
@@ -97,19 +104,34 @@ class ChromaIndex:
             with self._locked():
                 self._catch_up(wanted, progress)
 
-    def nearest(
-        self, vector: Vector, count: int, allowed: Mapping[str, int]
-    ) -> list[tuple[int, float]]:
-        """See Dense. A store that fails is rebuilt once."""
+    def behind(self) -> int:
+        """How many records it has not taken in yet."""
+        wanted, current = self._journal.generation(), self._current()
+        return wanted.number - (current.number if current.epoch == wanted.epoch else 0)
+
+    def nearest(self, vector: Vector, count: int, numbers: Array) -> list[tuple[int, float]]:
+        """Number and cosine of the nearest of some records, best first.
+
+        A store that fails is rebuilt once.
+
+        Args:
+            vector: of length one.
+            count: most results.
+            numbers: of the records that may answer, ascending.
+
+        Raises:
+            StoreError: it fails after that, too.
+        """
         try:
-            self._sync()
-            return self._nearest(vector, count, allowed)
+            with translated(self._folder):
+                self._sync()
+            return self._nearest(vector, count, numbers)
         except _foreign_failures() as error:
             if isinstance(error, OSError) and error.errno:
                 raise
-            self.rebuild()
-            with _told(self._folder):
-                return self._nearest(vector, count, allowed)
+        self.rebuild()
+        with _told(self._folder):
+            return self._nearest(vector, count, numbers)
 
     def rebuild(self, progress: Progress | None = None) -> None:
         """Throw the store away and make it anew from the journal."""
@@ -118,12 +140,22 @@ class ChromaIndex:
             self._replace_store()
             self._catch_up(self._journal.generation(), progress)
 
-    def _nearest(
-        self, vector: Vector, count: int, allowed: Mapping[str, int]
-    ) -> list[tuple[int, float]]:
+    def _nearest(self, vector: Vector, count: int, numbers: Array) -> list[tuple[int, float]]:
+        """Over-fetch under the mask; rank exactly when that was not enough."""
+        allowed = set(numbers.tolist())
         found: list[tuple[int, float]] = []
+        complete = True
         for name in ("episodic", "semantic"):
-            found += _ranked(self._collection(name), vector, count, allowed)
+            collection = self._collection(name)
+            total = collection.count()
+            fetched = min(total, max(LEAST_FETCHED, count * OVER_FETCH))
+            if fetched:
+                pairs = _fetched(collection, vector, fetched)
+                here = [pair for pair in pairs if pair[0] in allowed]
+                found += here
+                complete &= len(here) >= min(count, len(allowed)) or fetched == total
+        if not complete:
+            return exact(self._vectors, vector, count, numbers)
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:count]
 
     def _catch_up(self, wanted: Generation, progress: Progress | None) -> None:
@@ -133,7 +165,8 @@ class ChromaIndex:
         if self._client is None or current != self._seen:
             self._reopen(current)
         first = current.number
-        while batch := self._journal.after(current.number, BATCH):
+        self._vectors.sync()
+        while batch := self._journal.after(current.number, _BATCH):
             self._store(batch)
             last = batch[-1]
             files = fingerprint(self._folder / current.store)
@@ -152,20 +185,26 @@ class ChromaIndex:
         return current == self._seen or fingerprint(self._folder / current.store) == current.files
 
     def _store(self, batch: Sequence[Stored]) -> None:
-        vectors = self._embedder.embed([document(stored.record).embedded for stored in batch])
+        import numpy as np
+
+        vectors = self._vectors.vectors(np.asarray([stored.number for stored in batch]))
         for name in ("episodic", "semantic"):
             rows = [
                 (stored, vector)
                 for stored, vector in zip(batch, vectors, strict=True)
-                if vector is not None and _collection_of(stored) == name
+                if vector.any() and _collection_of(stored) == name
             ]
             if rows:
                 self._collection(name).upsert(
-                    ids=[stored.record.id for stored, _ in rows],
-                    embeddings=[list(vector) for _, vector in rows],
+                    ids=[str(stored.number) for stored, _ in rows],
+                    embeddings=np.asarray([vector for _, vector in rows]),
                     documents=[document(stored.record).title for stored, _ in rows],
                     metadatas=[
-                        {"kind": stored.record.kind.value, "repo": stored.record.repo}
+                        {
+                            "id": stored.record.id,
+                            "kind": stored.record.kind.value,
+                            "repo": stored.record.repo,
+                        }
                         for stored, _ in rows
                     ],
                 )
@@ -248,36 +287,12 @@ def fingerprint(store: Path) -> str:
     return f"{total:08x}"
 
 
-def _ranked(
-    collection: Any, vector: Vector, count: int, allowed: Mapping[str, int]
-) -> list[tuple[int, float]]:
-    """Over-fetch under the mask; rank the allowed ones exactly when that was not enough."""
-    total = collection.count()
-    fetched = min(total, max(LEAST_FETCHED, count * OVER_FETCH))
-    if not fetched or not allowed:
-        return []
+def _fetched(collection: Any, vector: Vector, count: int) -> list[tuple[int, float]]:
     answer = collection.query(
-        query_embeddings=[list(vector)], n_results=fetched, include=["distances"]
+        query_embeddings=[list(vector)], n_results=count, include=["distances"]
     )
     pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
-    found = [(allowed[i], 1.0 - float(d)) for i, d in pairs if i in allowed]
-    if len(found) >= count or fetched == total:
-        return found[:count]
-    return _exact(collection, vector, list(allowed), allowed)[:count]
-
-
-def _exact(
-    collection: Any, vector: Vector, ids: Sequence[str], allowed: Mapping[str, int]
-) -> list[tuple[int, float]]:
-    import numpy as np
-
-    scored: list[tuple[int, float]] = []
-    for start in range(0, len(ids), 5_000):
-        got = collection.get(ids=list(ids[start : start + 5_000]), include=["embeddings"])
-        if got["ids"]:
-            cosines = np.asarray(got["embeddings"]) @ np.asarray(vector)
-            scored += [(allowed[i], float(c)) for i, c in zip(got["ids"], cosines, strict=True)]
-    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
+    return [(int(number), 1.0 - float(distance)) for number, distance in pairs]
 
 
 def _collection_of(stored: Stored) -> str:

@@ -1,56 +1,35 @@
 """Recall: who may answer, who is near, who is near enough, and why.
 
-The filter on time comes first and does not depend on the query's text: of commits only proper
-ancestors of the base, of runs and skills only what is older than now and not of the same issue.
-Then lexical (BM25), dense and path evidence is fused by score; below the floors nothing is said.
+The filter on time (memory.asof) comes first and does not depend on the query's text. Then every
+record that may answer is ranked by what memory.scoring weighs; below the floors nothing is said.
+Ranking reads derived arrays; the few records that it chooses are read from the journal, and each
+is held against the filter once more by what it says itself.
 """
 
-import math
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
 
 from evo_agent.core.types import Query
+from evo_agent.memory.ancestry import Past
+from evo_agent.memory.asof import allowed, issues, may_answer, names_issue
 from evo_agent.memory.bodies import Episode, Kind
-from evo_agent.memory.dense import Dense
-from evo_agent.memory.document import Document, document
+from evo_agent.memory.columns import Columns
+from evo_agent.memory.dense import Approximate, Dense
+from evo_agent.memory.document import document
 from evo_agent.memory.embed import Embedder
+from evo_agent.memory.fulltext import FullTextRanking, mentioned
 from evo_agent.memory.journal import Journal
-from evo_agent.memory.records import Scope, State, Trust
+from evo_agent.memory.ranking import Candidate, ColumnRanking
 from evo_agent.memory.rows import Place, Stored
-from evo_agent.memory.words import spellings, terms
+from evo_agent.memory.scoring import paths_of
+from evo_agent.memory.vectors import Progress, Vectors
 
-Ancestors = Callable[[str, str], frozenset[str]]  # (repo, base) to SHAs of proper ancestors
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Every number that decides about a ranking, in one place."""
-
-    coverage: float = 1.0  # share of the query's information that a record holds, 0…1
-    bm25: float = 0.5  # relative to the best of the answer, 0…1
-    dense: float = 1.0  # cosine, 0…1
-    path: float = 0.4  # a file in question is among the record's
-    verified: float = 1.25  # factor: a test stands behind it
-    active: float = 1.2  # factor: it has helped before
-    intent_fix: float = 1.1  # factor: the commit mended something
-    # Floors: a record answers when either says that it is about the same thing.
-    least_coverage: float = 0.22
-    least_verified: float = 0.15  # the same for what a test proved: rare, and worth a look
-    least_shared: int = 2  # terms in common, unless one alone covers `alone` of a short query
-    alone: float = 0.3
-    candidates: int = 60  # taken from each of the two searches
-    query_terms: int = 32  # most telling terms of the query that are searched for
-    reserved: int = 2  # places kept for runs and skills among commits
-
-
-WEIGHTS = Weights()
-_UNSEEN = (State.QUARANTINED, State.ARCHIVED)
-_PATH = re.compile(  # starts and lengths are bounded: without, a hostile issue takes hours
-    r"(?<![\w.-])[\w.-]++(?:/[\w.-]++)+|\b[\w-]{1,100}\.(?:py|js|ts|tsx|go|rs|java|c|h|cpp|rb|toml|cfg)\b"
-)
+SPARE = 8  # candidates beyond the limit, in the place of those that the last check leaves out
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,187 +41,155 @@ class Found:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The query, taken apart once."""
+class Ranking(Protocol):
+    """Finds the best records that may answer: by arrays, or by full text alone."""
 
-    weight: Mapping[str, float]  # term to its information; sums to 1
-    spelt: Mapping[str, str]  # term to the query's spelling, for people
-    paths: frozenset[str]
-
-
-def allowed(
-    places: Sequence[Place], query: Query, ancestors: Ancestors, now: float
-) -> dict[str, int]:
-    """The records that may answer: id to number.
-
-    Commits answer only for their own repository and only when they are proper ancestors of the
-    base; without a base none does. Runs and skills answer by time, for their scope, and never
-    for the issue that they come from.
-    """
-    past: frozenset[str] | None = None
-    found: dict[str, int] = {}
-    for place in places:
-        if query.kinds and place.kind not in query.kinds:
-            continue
-        if place.state in _UNSEEN or place.time > now:
-            continue
-        if place.scope == Scope.REPO and (not query.repo or place.repo != query.repo):
-            continue
-        if query.issue_id and query.issue_id in place.issue.split("\n"):
-            continue
-        if place.sha:
-            if past is None:
-                past = ancestors(query.repo, query.base) if query.base else frozenset()
-            if place.sha not in past:
-                continue
-        found[place.id] = place.number
-    return found
+    def candidates(self, query: Query, now: float, most: int) -> list[Candidate]:
+        """Near enough, best first, at most so many."""
+        ...
 
 
-class Ranker:
-    """Ranks the records that may answer.
+class Recall:
+    """Everything that answers a query, opened when it is needed.
 
     Args:
-        journal: full text and records.
-        dense: the vectors' index.
-        embedder: the one that `dense` was made with.
-        weights: see Weights.
+        journal: the truth.
+        embedder: see memory.embed.
+        folder: of what is derived from the journal.
+        say: told, in one line, what people should know.
     """
 
     def __init__(
-        self, journal: Journal, dense: Dense, embedder: Embedder, weights: Weights = WEIGHTS
+        self, journal: Journal, embedder: Embedder, folder: Path, say: Callable[[str], None]
     ) -> None:
         self._journal = journal
-        self._dense = dense
         self._embedder = embedder
-        self._weights = weights
+        self._folder = folder
+        self._say = say
+        self._states: tuple[int, Mapping[int, str]] = (-1, {})
+        self.past = Past(journal, folder / "past", say)
 
-    def rank(self, query: Query, answering: Mapping[str, int]) -> list[Found]:
-        """Records near enough to the query, best first, at most query.limit."""
-        asked = self._asked(query)
-        if not answering or not asked.weight:
-            return []
-        lexical = self._lexical(list(asked.weight), answering)
-        dense = self._near(query.text, answering)
-        stored = self._journal.numbered(lexical.keys() | dense.keys())
-        best = max(lexical.values(), default=0.0)
-        found = [
-            self._judged(stored[n], asked, lexical.get(n, 0.0) / (best or 1.0), dense.get(n, 0.0))
-            for n in stored
-        ]
-        near = sorted((f for f in found if f), key=lambda f: (-f.score, f.stored.record.id))
-        return _with_reserved(near, query.limit, self._weights.reserved)
+    def find(self, query: Query) -> list[Found]:
+        """Records near enough to the query, best first, at most query.limit.
 
-    def _asked(self, query: Query) -> _Asked:
-        """The query's most telling terms; a term that nobody ever wrote is the most telling."""
-        total = self._journal.count() + 1
-        information = {
-            term: math.log(1 + total / (0.5 + self._journal.frequency(term)))
-            for term in dict.fromkeys(terms(query.text)[:_LONGEST_QUERY])
-        }
-        head = set(terms(query.text[:200]))  # a title says most (FACTS)
-        rated = {t: i * (2.0 if t in head else 1.0) for t, i in information.items()}
-        chosen = sorted(rated, key=lambda t: (-rated[t], t))[: self._weights.query_terms]
-        whole = sum(rated[term] for term in chosen) or 1.0
-        mentioned = {m.strip("./") for m in _PATH.findall(query.text)}
-        weight = {term: rated[term] / whole for term in chosen}
-        return _Asked(weight, spellings(query.text), frozenset({*query.paths, *mentioned}))
-
-    def _lexical(self, asked: Sequence[str], answering: Mapping[str, int]) -> dict[int, float]:
-        numbers = set(answering.values())
-        found: dict[int, float] = {}
-        for number, score in self._journal.matches(asked):
-            if number in numbers:
-                found[number] = score
-            if len(found) == self._weights.candidates:
+        Raises:
+            StoreError: the journal cannot be read.
+            ModelError: the embedder fails.
+        """
+        moment = now()
+        chosen = self._ranking.candidates(query, moment, query.limit + SPARE)
+        stored = self._journal.numbered(candidate.number for candidate in chosen[: query.limit])
+        found: list[Found] = []
+        for candidate in chosen:
+            if len(found) == query.limit:
                 break
+            one = stored.get(candidate.number) or self._read(candidate.number)
+            if one is not None and self.answers(one, query, moment):
+                found.append(Found(one, candidate.score, _why(one, candidate, query)))
         return found
 
-    def _near(self, text: str, answering: Mapping[str, int]) -> dict[int, float]:
-        (vector,) = self._embedder.embed([text[:_EMBEDDED_QUERY]])
-        if vector is None:
-            return {}
-        return dict(self._dense.nearest(vector, self._weights.candidates, answering))
+    def answering(self, query: Query) -> list[int]:
+        """Numbers of all records that may answer, near or not.
 
-    def _judged(self, stored: Stored, asked: _Asked, bm25: float, cosine: float) -> Found | None:
-        doc = document(stored.record)
-        has = set(terms("\n".join((doc.title, " ".join(doc.paths), doc.text, doc.diff))))
-        shared = [term for term in asked.weight if term in has]
-        coverage = sum(asked.weight[term] for term in shared)
-        touched = _mentioned(doc, asked.paths)
-        w = self._weights
-        least = w.least_verified if _proved(stored) else w.least_coverage
-        if len(shared) < w.least_shared and coverage < w.alone:
-            return None
-        if not self._near_enough(coverage / least, cosine, touched):
-            return None
-        evidence = w.coverage * coverage + w.bm25 * bm25 + w.dense * max(0.0, cosine)
-        score = (evidence + w.path * bool(touched)) * self._standing(stored)
-        telling = sorted(shared, key=lambda term: -asked.weight[term])[:5]
-        words = [asked.spelt.get(term, term) for term in telling]
-        return Found(stored, score, _why(stored, words, coverage, cosine, touched))
+        Raises:
+            StoreError: the journal cannot be read.
+        """
+        if isinstance(self._ranking, ColumnRanking):
+            return self._ranking.answering(query, now())
+        places = self._journal.places(query.repo)
+        return sorted(allowed(places, query, self.past.of, now()).values())
 
-    def _near_enough(self, coverage: float, cosine: float, touched: str) -> bool:
-        """Coverage is in units of its floor: half of it does when the vectors agree, or a path."""
-        agreed = bool(touched) or cosine >= self._embedder.floor
-        return coverage >= 1 or (agreed and coverage >= _HALF)
+    def answers(self, stored: Stored, query: Query, moment: float) -> bool:
+        """Whether a record may answer, by what it says itself."""
+        record, body = stored.record, stored.record.body
+        place = Place(
+            number=stored.number,
+            id=record.id,
+            kind=record.kind.value,
+            repo=record.repo,
+            scope=record.scope.value,
+            state=stored.state.value,
+            origin=body.origin if isinstance(body, Episode) else "",
+            issue=body.issue_id,
+            sha=body.sha if isinstance(body, Episode) else "",
+            time=record.as_of.time,
+        )
+        named = body.references if isinstance(body, Episode) and record.repo == query.repo else ()
+        if names_issue(named, issues(query)):
+            return False
+        return may_answer(
+            place, query, lambda sha: self.past.precedes(query.repo, query.base, sha), moment
+        )
 
-    def _standing(self, stored: Stored) -> float:
-        w = self._weights
-        body = stored.record.body
-        factor = 1.0
-        if _proved(stored):
-            factor *= w.verified
-        if stored.state is State.ACTIVE:
-            factor *= w.active
-        if isinstance(body, Episode) and body.origin == "commit" and body.intent == "fix":
-            factor *= w.intent_fix
-        return factor
+    def sync(self, progress: Progress | None = None) -> None:
+        """Bring what is derived up to date; a query does so, too, as far as it needs it."""
+        if isinstance(self._ranking, ColumnRanking):
+            self._columns.snapshot()
+            self._dense.sync(progress)
+
+    def close(self) -> None:
+        """Let go of files; idempotent."""
+        if "_dense" in self.__dict__:
+            self._dense.close()
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        if not _installed("numpy"):
+            self._say("numpy is missing (pip install 'evo-agent[memory]'): recall is slower")
+            return FullTextRanking(self._journal, self._embedder, self.past.of)
+        return ColumnRanking(
+            self._columns, self._dense, self._embedder, before=self.past.mask, states=self._moved
+        )
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(self._folder / "columns", self._journal, self._say)
+
+    @cached_property
+    def _dense(self) -> Dense:
+        folder = self._folder / f"evo-{_plain(self._embedder.name)}"
+        vectors = Vectors(folder, self._journal, self._embedder, self._say)
+
+        def open_chroma() -> Approximate:
+            from evo_agent.memory.index import ChromaIndex  # noqa: PLC0415  (chromadb)
+
+            return ChromaIndex(folder, self._journal, self._embedder, vectors)
+
+        return Dense(vectors, open_chroma, self._say)
+
+    def _moved(self) -> Mapping[int, str]:
+        """States of the records that are no candidates any more."""
+        position = self._journal.position()
+        if self._states[0] != position:
+            with self._journal.transaction(write=False) as connection:
+                sql = "SELECT number, state FROM records WHERE state != 'candidate'"
+                self._states = (position, dict(connection.execute(sql).fetchall()))
+        return self._states[1]
+
+    def _read(self, number: int) -> Stored | None:
+        return self._journal.numbered([number]).get(number)
 
 
-_HALF = 0.5
-_LONGEST_QUERY = 2_000  # terms of the query that are looked at
-_EMBEDDED_QUERY = 4_000  # characters of it that are embedded
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # named in sys.modules, and not there
+        return False
 
 
-def _with_reserved(near: list[Found], limit: int, reserved: int) -> list[Found]:
-    """The best, but commits leave some places to runs and skills that are near enough."""
-    others = [found for found in near if not _is_commit(found.stored)][:limit]
-    kept = {id(found) for found in others[: min(reserved, limit)]}
-    room = limit - len(kept)
-    for found in near:
-        if room and id(found) not in kept:
-            kept.add(id(found))
-            room -= 1
-    return [found for found in near if id(found) in kept]
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:200]
 
 
-def _proved(stored: Stored) -> bool:
-    return stored.record.trust in (Trust.VERIFIED, Trust.HUMAN)
-
-
-def _is_commit(stored: Stored) -> bool:
-    return isinstance(stored.record.body, Episode) and stored.record.body.origin == "commit"
-
-
-def _mentioned(doc: Document, paths: frozenset[str]) -> str:
-    """A file of the record that the query names, by its path or by the path's end."""
-    for path in doc.paths:
-        for asked in paths:
-            if path == asked or path.endswith(f"/{asked}") or asked.endswith(f"/{path}"):
-                return path
-            if "/" not in asked and PurePosixPath(path).name == asked:
-                return path
-    return ""
-
-
-def _why(stored: Stored, telling: list[str], coverage: float, cosine: float, touched: str) -> str:
-    parts = [f"shares {', '.join(telling)} ({coverage:.0%} of what the query says)"]
-    if cosine > 0:
-        parts.append(f"cosine {cosine:.2f}")
-    if touched:
-        parts.append(f"touches {touched}")
+def _why(stored: Stored, candidate: Candidate, query: Query) -> str:
+    shared = ", ".join(candidate.shared[:5])
+    parts = [f"shares {shared} ({candidate.coverage:.0%} of what the query says)"]
+    if candidate.cosine > 0:
+        parts.append(f"cosine {candidate.cosine:.2f}")
+    if candidate.touched:
+        named = paths_of(query)
+        touched = (p for p in document(stored.record).paths if mentioned((p,), named))
+        parts.append(f"touches {next(touched, 'a file in question')}")
     if stored.uses:
         parts.append(f"helped in {stored.wins} of {stored.uses} runs")
     if stored.record.kind is Kind.SKILL:

@@ -10,30 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from evo_agent.core.errors import StoreError
 from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Rule
 from evo_agent.core.protocols import Model
 from evo_agent.core.types import Query, Recalled
 from evo_agent.memory import explanations, guardrails, history, lifecycle, links
-from evo_agent.memory.ancestry import Past
 from evo_agent.memory.bodies import Kind, Skill
-from evo_agent.memory.dense import Dense, ExactIndex
 from evo_agent.memory.embed import Embedder, open_embedder
 from evo_agent.memory.explanations import Budget, ExplainReport
 from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.failures import learn_failures
 from evo_agent.memory.folders import SkillFolders, skill_file
 from evo_agent.memory.history import LearnProgress, LearnReport
-from evo_agent.memory.index import ChromaIndex, collection_prefix
 from evo_agent.memory.inspect import MemoryStats, explain, stats
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.lifecycle import WriteBack
 from evo_agent.memory.links import Linker, LinkReport, Links
 from evo_agent.memory.present import recalled
-from evo_agent.memory.recall import Ranker, allowed, now
+from evo_agent.memory.recall import Recall
 from evo_agent.memory.regrets import learn_regrets
-from evo_agent.memory.rows import Place, Stored
+from evo_agent.memory.rows import Stored
 
 __all__ = [
     "LearnProgress",
@@ -64,9 +60,7 @@ class Memory:
         self._folder = folder
         self._notice = notice
         self._noticed: set[str] = set()
-        self._dense: Dense | None = None
-        self._places: tuple[str, int, list[Place]] = ("", -1, [])
-        self._past = Past(journal, self._say)
+        self._recall = Recall(journal, embedder, folder / "index", self._say)
         self._folders = SkillFolders(journal, self._say)
 
     @classmethod
@@ -93,7 +87,7 @@ class Memory:
         chosen = open_embedder(embedder)
         memory = cls(Journal(folder), chosen, folder, notice)
         if repo is not None:
-            memory._past.attach(open_repository(repo))
+            memory._recall.past.attach(open_repository(repo))
         return memory
 
     def __enter__(self) -> Self:
@@ -104,8 +98,7 @@ class Memory:
 
     def close(self) -> None:
         """Let go of journal and index; idempotent."""
-        if self._dense is not None:
-            self._dense.close()
+        self._recall.close()
         self._journal.close()
 
     # Learning
@@ -131,7 +124,7 @@ class Memory:
             StoreError: the journal cannot be written; what was reported as done is kept.
         """
         repository = open_repository(repo_root)
-        self._past.attach(repository)
+        self._recall.past.attach(repository)
         report = history.learn(
             self._journal,
             repository,
@@ -140,6 +133,7 @@ class Memory:
             progress=progress or (lambda _: None),
         )
         learn_regrets(self._journal, report.repo)
+        self._recall.past.warm(report.repo, report.head)
         self.index()
         return report
 
@@ -165,8 +159,8 @@ class Memory:
         return links.kept(self._journal, record_id)
 
     def index(self) -> None:
-        """Bring the dense index up to date; recall does so too."""
-        self._index().sync()
+        """Bring what recall derives from the journal up to date; recall does so, too."""
+        self._recall.sync()
 
     # Recalling
 
@@ -180,9 +174,7 @@ class Memory:
             StoreError: the journal cannot be read.
             ModelError: the embedder fails.
         """
-        answering = allowed(self._known_places(query.repo), query, self._past.of, now())
-        ranker = Ranker(self._journal, self._index(), self._embedder)
-        return tuple(recalled(found) for found in ranker.rank(query, answering))
+        return tuple(recalled(found) for found in self._recall.find(query))
 
     def guardrails(self, query: Query) -> tuple[Rule, ...]:
         """The rules that act at `query.base`, for a run to hold its actions against.
@@ -194,8 +186,7 @@ class Memory:
             StoreError: the journal cannot be read.
         """
         asked = replace(query, kinds=(Kind.GUARDRAIL,))
-        answering = allowed(self._known_places(query.repo), asked, self._past.of, now())
-        return guardrails.rules(self._journal.numbered(answering.values()).values())
+        return guardrails.rules(self._journal.numbered(self._recall.answering(asked)).values())
 
     # Writing back
 
@@ -262,27 +253,6 @@ class Memory:
         return stats(self._journal, self._folder)
 
     # Inside
-
-    def _known_places(self, repo: str) -> list[Place]:
-        position = self._journal.position()
-        if self._places[:2] != (repo, position):
-            self._places = (repo, position, self._journal.places(repo))
-        return self._places[2]
-
-    def _index(self) -> Dense:
-        if self._dense is None:
-            self._dense = self._open_index()
-        return self._dense
-
-    def _open_index(self) -> Dense:
-        folder = self._folder / "index" / collection_prefix(self._embedder.name)
-        try:
-            return ChromaIndex(folder, self._journal, self._embedder)
-        except ImportError:
-            self._say("chromadb is missing (pip install 'evo-agent[memory]'): ranking exactly")
-        except StoreError as error:
-            self._say(f"no index ({error.cause}): ranking exactly")
-        return ExactIndex(self._journal, self._embedder)
 
     def _say(self, line: str) -> None:
         if line not in self._noticed:

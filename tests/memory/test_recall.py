@@ -3,6 +3,7 @@
 import random
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,14 +172,18 @@ def test_a_repository_that_is_gone_is_said_once_and_its_commits_stay_silent(
     query = Query(QUERY, repo=repository.identity, base=repository.head)
     with Memory.open(tmp_path / "memory") as memory:
         memory.learn(repo)
+    later = commit_files(repo, {"later.py": "x\n"}, "Later")
     repo.rename(tmp_path / "moved")
     said: list[str] = []
     with Memory.open(tmp_path / "memory", notice=said.append) as memory:
-        assert memory.recall(query) == memory.recall(query) == ()
+        assert titles(memory.recall(query))[0] == FIX  # what lies before it was asked once
+        assert said == []
+        unknown = replace(query, base=later)
+        assert memory.recall(unknown) == memory.recall(unknown) == ()
         assert len(said) == 1
         assert "left out" in said[0]
     with Memory.open(tmp_path / "memory", repo=tmp_path / "moved") as memory:
-        assert titles(memory.recall(query))[0] == FIX
+        assert titles(memory.recall(unknown))[0] == FIX
 
 
 def test_a_run_answers_elsewhere_but_never_for_its_own_issue(memory: Memory, make_run: MakeRun):
