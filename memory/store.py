@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from evo_agent.core.config import MemoryConfig
+from evo_agent.core.errors import EvoError
 from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Rule
 from evo_agent.core.protocols import Model
@@ -30,6 +32,7 @@ from evo_agent.memory.present import recalled
 from evo_agent.memory.recall import Recall
 from evo_agent.memory.regrets import learn_regrets
 from evo_agent.memory.rows import Stored
+from evo_agent.memory.upkeep import Upkeep
 
 __all__ = [
     "LearnProgress",
@@ -50,11 +53,22 @@ class Memory:
         embedder: see memory.embed.
         folder: of journal and index.
         notice: called with one line for people, once per line.
+        rules: of the lifecycle: memory.quarantine, merge_cosine, cap, idle_days.
+
+    Attributes:
+        upkeep: validates, quarantines, merges, caps and archives; says what it did.
     """
 
     def __init__(
-        self, journal: Journal, embedder: Embedder, folder: Path, notice: Callable[[str], None]
+        self,
+        journal: Journal,
+        embedder: Embedder,
+        folder: Path,
+        notice: Callable[[str], None],
+        rules: MemoryConfig | None = None,
     ) -> None:
+        self._rules = rules or MemoryConfig()
+        self.upkeep = Upkeep(journal, embedder, self._rules)
         self._journal = journal
         self._embedder = embedder
         self._folder = folder
@@ -71,6 +85,7 @@ class Memory:
         *,
         repo: Path | None = None,
         notice: Callable[[str], None] = lambda _: None,
+        rules: MemoryConfig | None = None,
     ) -> Self:
         """Open the memory in a folder, making it when there is none.
 
@@ -79,13 +94,14 @@ class Memory:
             embedder: lexical | minilm | litellm:<model>.
             repo: a work tree to ask about ancestry; otherwise the one that was learnt from.
             notice: called with what people should know (a fallback, a repository that is gone).
+            rules: the numbers of the lifecycle, as configured.
 
         Raises:
             StoreError: the folder cannot be used.
             UsageError: there is no such embedder.
         """
         chosen = open_embedder(embedder)
-        memory = cls(Journal(folder), chosen, folder, notice)
+        memory = cls(Journal(folder), chosen, folder, notice, rules)
         if repo is not None:
             memory._recall.past.attach(open_repository(repo))
         return memory
@@ -200,8 +216,14 @@ class Memory:
             StoreError: the journal cannot be written. (A skill's folder that cannot be is said in
                 a notice: the journal has the skill.)
         """
-        kept = lifecycle.write_back(self._journal, facts)
+        kept = lifecycle.write_back(self._journal, facts, self._rules.quarantine)
+        if kept.silent:
+            return kept
         learn_failures(self._journal, facts)
+        try:
+            self.upkeep.run(facts.repo, run=facts.run)
+        except EvoError as error:  # what the run left is kept; an embedder may be out of reach
+            self._say(f"not kept in order: {error.cause}")
         if kept.skill_id:
             self._folders.write(kept.skill_id, facts.task.repo)
         for event in self._journal.events(kind="state"):

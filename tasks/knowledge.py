@@ -46,7 +46,9 @@ def open_memory(
     from evo_agent.memory.store import Memory  # noqa: PLC0415  (SQLite and, later, Chroma)
 
     folder = data_folder(config, root)
-    return Memory.open(folder, config.memory.embedder, repo=root, notice=notice)
+    return Memory.open(
+        folder, config.memory.embedder, repo=root, notice=notice, rules=config.memory
+    )
 
 
 def learn(
