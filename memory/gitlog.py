@@ -86,12 +86,25 @@ class Revisions:
     boundary: int = 0  # how many were left out because a shallow clone lacks their parents
 
 
-def revisions(repository: Repository, head: str, limit: int) -> Revisions:
-    """List the newest `limit` commits that are no merges, reachable from a SHA."""
+def revisions(repository: Repository, head: str, limit: int, since: str = "") -> Revisions:
+    """List the newest `limit` commits that are no merges, reachable from a SHA.
+
+    Args:
+        repository: whose.
+        head: full SHA.
+        limit: most commits.
+        since: an ancestor of head that, with its own ancestors, is left out.
+
+    Raises:
+        RepositoryError: there is no such head, or no such ancestor.
+    """
+    if since and list(_lines(repository, "merge-base", head, since)) != [since]:
+        raise RepositoryError(f"{since} does not come before {head}")
     boundary = _shallow_boundary(repository)
     shas: list[str] = []
     merges = left_out = 0
-    for line in _lines(repository, "rev-list", "--parents", "--topo-order", head, "--"):
+    order = ("rev-list", "--parents", "--topo-order")
+    for line in _lines(repository, *order, head, *((f"^{since}",) if since else ()), "--"):
         sha, *parents = line.split()
         if len(parents) > 1:
             merges += 1

@@ -7,10 +7,13 @@ solution in words are a model's work (memory.sextuple).
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git import Repository, git_command
-from evo_agent.memory.gitlog import revisions
+from evo_agent.memory.gitlog import Revisions, revisions
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.messages import intent, is_test, keywords, references
 from evo_agent.memory.mining import Chunk, mined
@@ -18,6 +21,7 @@ from evo_agent.memory.mining import Chunk, mined
 __all__ = ["LearnProgress", "LearnReport", "intent", "is_test", "keywords", "learn", "references"]
 
 EVERYTHING = 10**9  # a limit that leaves out nothing
+_WHOLE = "learnt:"  # with the repository's identity: what is remembered of a whole learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +100,16 @@ def learn(
     """
     started = time.monotonic()
     sha = repository.resolve(head)
-    found = revisions(repository, sha, limit)
-    known = journal.commits(repository.identity)
+    before, found = _found(journal, repository, sha, limit)
+    known = journal.commits(repository.identity, found.shas)
     # Oldest first: a learn that was stopped has left a history without holes.
     wanted = [commit for commit in reversed(found.shas) if commit not in known]
     report = LearnReport(
         repo=repository.identity,
         head=sha,
-        seen=len(found.shas),
-        known=len(found.shas) - len(wanted),
-        merges=found.merges,
+        seen=before.seen + len(found.shas),
+        known=before.seen + len(found.shas) - len(wanted),
+        merges=before.merges + found.merges,
         limited=found.more,
         shallow=repository.shallow,
         boundary=found.boundary,
@@ -117,7 +121,32 @@ def learn(
         done += len(chunk.rows)
         spent = time.monotonic() - started
         progress(LearnProgress(done, len(wanted), done / spent if spent else 0.0))
+    if not (found.more or repository.shallow):
+        whole = f"{sha} {report.seen} {report.merges}"
+        journal.remember(_WHOLE + repository.identity, whole)
     return replace(report, seconds=time.monotonic() - started)
+
+
+class _Whole(NamedTuple):
+    """A commit that is learnt with all its ancestors: how many they are, and merges among them."""
+
+    sha: str = ""
+    seen: int = 0
+    merges: int = 0
+
+
+def _found(
+    journal: Journal, repository: Repository, head: str, limit: int
+) -> tuple[_Whole, Revisions]:
+    """What to look at: only what is new since the last whole learn, where there was one."""
+    told = journal.remembered(_WHOLE + repository.identity).split()
+    if told and not repository.shallow:
+        whole = _Whole(told[0], int(told[1]), int(told[2]))
+        with suppress(RepositoryError):  # another branch, or rewritten: all of it, then
+            found = revisions(repository, head, limit, whole.sha)
+            if whole.seen + len(found.shas) <= limit:
+                return whole, found
+    return _Whole(), revisions(repository, head, limit)
 
 
 def _counted(report: LearnReport, chunk: Chunk, numbers: Sequence[int]) -> LearnReport:

@@ -224,16 +224,16 @@ class Journal:
     def counts(self) -> list[tuple[str, str, str, int]]:
         """(kind, origin, state, how many), sorted."""
         sql = "SELECT kind, origin, state, count(*) FROM records GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        return [(str(k), str(o), str(s), int(n)) for k, o, s, n in self._rows(sql)]
+        return [(k, o, s, n) for k, o, s, n in self._rows(sql)]
 
-    def commits(self, repo: str) -> set[str]:
-        """SHAs of the commits of a repository that have been learnt, purged ones too."""
+    def commits(self, repo: str, among: Sequence[str]) -> set[str]:
+        """Those of some SHAs whose commits have been learnt, purged ones too."""
         sql = (
-            "SELECT sha FROM records WHERE repo = ?1 AND sha != '' UNION SELECT "
-            "json_extract(data, '$.sha') FROM events WHERE kind = 'purge' AND kind != 'record' "
-            "AND json_extract(data, '$.repo') = ?1"
+            "SELECT sha FROM records WHERE repo = ?1 AND sha IN (SELECT value FROM json_each(?2)) "
+            "UNION SELECT json_extract(data, '$.sha') FROM events WHERE kind = 'purge' "
+            "AND kind != 'record' AND json_extract(data, '$.repo') = ?1"
         )
-        return {sha for (sha,) in self._rows(sql, repo)}
+        return {sha for (sha,) in self._rows(sql, repo, json.dumps(among))}
 
     def events(self, *, record: str = "", run: str = "", kind: str = "") -> list[JournalEvent]:
         """Events about a record or of a run, in order; those that add records without data."""

@@ -8,7 +8,7 @@ field added later changes no id. `repo` is the repository's identity (core.git).
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -96,8 +96,13 @@ class Record:
     @cached_property
     def id(self) -> str:
         """SHA-256 over kind, repo, scope and body, as 64 hexadecimal digits."""
-        content = [self.kind, self.repo, self.scope, self.body_json]
-        return hashlib.sha256(canonical(content)).hexdigest()
+        where = canonical([self.kind, self.repo, self.scope])
+        return hashlib.sha256(where[:-1] + b"," + self.body_line + b"]").hexdigest()
+
+    @cached_property
+    def body_line(self) -> bytes:
+        """The body in canonical JSON."""
+        return canonical(self.body_json)
 
 
 def make(body: Body, **envelope: Any) -> Record:
@@ -130,8 +135,10 @@ def to_json(record: Record) -> str:
         StoreError: it is larger than LARGEST_RECORD.
     """
     data = {f.name: getattr(record, f.name) for f in fields(record)}
-    data |= {"id": record.id, "body": record.body_json, "as_of": asdict(record.as_of)}
-    line = canonical(data)
+    as_of = {"commit": record.as_of.commit, "time": record.as_of.time}
+    outside = canonical(data | {"id": record.id, "body": None, "as_of": as_of})
+    # Keys are sorted: only as_of stands before, and in its text a quote is escaped.
+    line = outside.replace(b'"body":null', b'"body":' + record.body_line, 1)
     if len(line) > LARGEST_RECORD:
         raise StoreError(
             f"a record of {len(line):,} bytes is refused (at most {LARGEST_RECORD:,})",

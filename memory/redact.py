@@ -89,8 +89,10 @@ def redact(text: str) -> str:
     """
     text = inert(text)
     for name, literals, pattern in _PATTERNS:
-        if any(literal in text for literal in literals):
-            text = pattern.sub(f"[redacted: {name}]", text)
+        for literal in literals:
+            if literal in text:
+                text = pattern.sub(f"[redacted: {name}]", text)
+                break
     if "://" in text:
         text = _URL.sub("://[redacted]@", text)
     folded = text.casefold()

@@ -276,3 +276,24 @@ def test_a_hunk_s_header_names_the_function_and_not_only_its_class(
     )
     memory.learn(repo)
     assert [hunk.section for hunk in episodes(memory)["Fix"].hunks] == ["def parse(self):"]
+
+
+def test_after_a_whole_learn_only_what_is_new_is_looked_at_and_all_is_counted(
+    memory: Memory, repo_factory: RepoFactory
+):
+    repo = repo_factory(*(({"f.txt": str(n)}, f"step {n}") for n in range(4)))
+    git(repo, "checkout", "-q", "-b", "side", "HEAD~2")
+    commit_files(repo, {"side.txt": "s"}, "on the side")
+    git(repo, "checkout", "-q", "main")
+    git(repo, "merge", "-q", "--no-ff", "-m", "Merge side", "side")
+    first = memory.learn(repo)
+    commit_files(repo, {"f.txt": "new"}, "one more")
+    second = memory.learn(repo)
+    assert (first.seen, first.merges) == (5, 1)
+    assert (second.seen, second.known, second.added, second.merges) == (6, 5, 1, 1)
+    git(repo, "reset", "-q", "--hard", "HEAD~3")  # rewritten: what was learnt is no ancestor
+    commit_files(repo, {"f.txt": "other"}, "another way")
+    third = memory.learn(repo)
+    assert (third.seen, third.known, third.added, third.merges) == (4, 3, 1, 0)
+    limited = memory.learn(repo, limit=2)
+    assert (limited.seen, limited.known, limited.added, limited.limited) == (2, 2, 0, True)

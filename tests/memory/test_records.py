@@ -1,5 +1,6 @@
 """The envelope: ids by content, JSON both ways, refusal of what does not fit."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,7 +8,17 @@ import pytest
 
 from evo_agent.core.errors import StoreError
 from evo_agent.memory.bodies import Body, Episode, FileChange, Guardrail, Hunk, Insight, Kind, Skill
-from evo_agent.memory.records import AsOf, Record, Scope, State, Trust, from_json, make, to_json
+from evo_agent.memory.records import (
+    AsOf,
+    Record,
+    Scope,
+    State,
+    Trust,
+    canonical,
+    from_json,
+    make,
+    to_json,
+)
 
 EPISODE = Episode(
     origin="run",
@@ -101,3 +112,15 @@ def test_a_changed_a_torn_and_a_newer_record_are_told_apart():
 
 def test_kinds_are_told_by_their_bodies():
     assert [record(body).kind for body in BODIES] == list(Kind)
+
+
+def test_an_id_and_a_line_are_those_of_plain_canonical_json():
+    for body in BODIES:
+        made = record(body)
+        content = [made.kind, made.repo, made.scope, made.body_json]
+        assert made.id == hashlib.sha256(canonical(content)).hexdigest()
+        line = to_json(made)
+        assert line == canonical(json.loads(line)).decode()
+        assert canonical(json.loads(line)["body"]) == canonical(made.body_json)
+    tricky = record(Insight("rule", 'says "body":null, twice: "body":null'))
+    assert from_json(to_json(tricky)) == tricky
