@@ -22,9 +22,10 @@ from evo_agent.memory.guardrails import (
     witnesses,
 )
 from evo_agent.memory.journal import Journal
-from evo_agent.memory.lifecycle import SILENT, transition
+from evo_agent.memory.lifecycle import SILENT
 from evo_agent.memory.records import AsOf, Record, State
 from evo_agent.memory.rows import Change, Stored
+from evo_agent.memory.states import transition
 from evo_agent.memory.traces import edits, hung, steps
 
 CIRCLES = 4  # times the same command with nothing edited in between: no progress

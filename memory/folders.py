@@ -7,6 +7,7 @@ from evo_agent.core.errors import StoreError
 from evo_agent.memory.bodies import Skill
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.rows import Change, Stored
+from evo_agent.memory.skill_evals import FILE, evals_of, write_evals
 from evo_agent.memory.skills import SkillFile, write
 
 
@@ -32,7 +33,7 @@ class SkillFolders:
         stored = self._journal.get(record_id)
         assert stored is not None
         try:
-            folder = write(root, skill_file(stored))
+            folder = write(root, skill_file(stored), self._files(stored))
         except StoreError as error:
             self._say(f"SKILL.md not written: {error.cause}")
             return
@@ -43,6 +44,19 @@ class SkillFolders:
     def refresh(self, record_id: str) -> None:
         """Bring the state in a SKILL.md up to date, if the folder is still there."""
         folder = self.folder(record_id)
+        if folder is not None and folder.is_dir():
+            self.write(record_id, folder.parents[2])
+
+    def _files(self, stored: Stored) -> dict[str, str]:
+        body = stored.record.body
+        assert isinstance(body, Skill)
+        cases = evals_of(self._journal, stored)
+        evals = {FILE: write_evals(body.name, cases)} if cases else {}
+        return {**evals, **body.files}
+
+    def show(self, record_id: str, instead: str) -> None:
+        """Write a version where another one of the same skill was written, if that is there."""
+        folder = self.folder(instead) or self.folder(record_id)
         if folder is not None and folder.is_dir():
             self.write(record_id, folder.parents[2])
 

@@ -12,10 +12,10 @@ from evo_agent.core.guard import LONGEST_REASON, MOST_RULES, Predicate, Rule, Ru
 from evo_agent.core.guard import predicate as read
 from evo_agent.memory.bodies import Episode, Guardrail
 from evo_agent.memory.journal import Journal
-from evo_agent.memory.lifecycle import transition
 from evo_agent.memory.records import Record, Scope, State, Trust, bounded, make
 from evo_agent.memory.redact import inert
 from evo_agent.memory.rows import Change, Stored, added
+from evo_agent.memory.states import transition
 from evo_agent.memory.traces import edits, steps
 from evo_agent.memory.words import terms
 

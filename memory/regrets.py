@@ -23,11 +23,11 @@ from evo_agent.memory.guardrails import (
     witnesses,
 )
 from evo_agent.memory.journal import Journal
-from evo_agent.memory.lifecycle import transition
 from evo_agent.memory.messages import is_test
 from evo_agent.memory.patches import languages
 from evo_agent.memory.records import AsOf, Record, State
 from evo_agent.memory.rows import Change, Stored
+from evo_agent.memory.states import transition
 from evo_agent.memory.traces import edits
 from evo_agent.memory.words import terms
 

@@ -24,6 +24,7 @@ LONGEST_COMPATIBILITY = 500
 MOST_LINES = 499  # of the body: "below 500 lines"
 LARGEST_FILE = 256 * 1024
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_FILE = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*){0,3}")
 _FIELDS = ("name", "description", "license", "compatibility", "allowed-tools", "metadata")
 _KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z0-9_.-]+):(?:[ ]+(?P<value>.*))?")
 
@@ -120,24 +121,46 @@ def slug(text: str, longest: int = LONGEST_NAME) -> str:
     return name or "skill"
 
 
-def write(root: Path, skill: SkillFile) -> Path:
-    """Write `.evo/skills/<name>/SKILL.md` below a repository's root, whole or not at all.
+def write(root: Path, skill: SkillFile, files: Mapping[str, str] | None = None) -> Path:
+    """Write `.evo/skills/<name>/` below a repository's root; SKILL.md last, and whole.
 
     Raises:
         StoreError: it cannot be written, or a symbolic link stands in the way (a repository must
             not choose where evo writes).
     """
-    text = emit(skill)
-    folder = root / FOLDER / skill.name
-    _refuse_links(root, folder / "SKILL.md")
+    folder = write_folder(root, FOLDER / skill.name, skill, files or {})
+    ignore = root / ".evo" / ".gitignore"
     with translated(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = root / ".evo" / ".gitignore"
         if not ignore.is_symlink() and not ignore.exists():
             ignore.write_text("*\n", "utf-8")
-        fresh = folder / f".SKILL.{os.getpid()}.tmp"
-        fresh.write_text(text, "utf-8")
-        fresh.replace(folder / "SKILL.md")
+    return folder
+
+
+def write_folder(root: Path, place: Path, skill: SkillFile, files: Mapping[str, str]) -> Path:
+    """Write a skill's folder at a place below a root.
+
+    Args:
+        root: nothing above it is looked at.
+        place: relative to it; its name is the skill's.
+        skill: becomes SKILL.md.
+        files: further files, by path relative to the folder.
+
+    Raises:
+        StoreError: it cannot be written, a path leaves the folder, or a link stands in the way.
+    """
+    texts = {**files, "SKILL.md": emit(skill)}
+    folder = root / place
+    for name in texts:
+        if not _FILE.fullmatch(name) or ".." in name:
+            raise _refused(f"it has a file {name!r:.80}, which is not below its folder")
+        _refuse_links(root, folder / name)
+    with translated(folder):
+        for name, text in texts.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            fresh.write_text(text, "utf-8", errors="replace")
+            fresh.replace(path)
     return folder
 
 

@@ -32,6 +32,7 @@ from evo_agent.memory.present import recalled
 from evo_agent.memory.recall import Recall
 from evo_agent.memory.regrets import learn_regrets
 from evo_agent.memory.rows import Stored
+from evo_agent.memory.skill_library import SkillLibrary, current
 from evo_agent.memory.upkeep import Upkeep
 
 __all__ = [
@@ -76,6 +77,7 @@ class Memory:
         self._noticed: set[str] = set()
         self._recall = Recall(journal, embedder, folder / "index", self._say)
         self._folders = SkillFolders(journal, self._say)
+        self.library = SkillLibrary(journal, self._folders)
 
     @classmethod
     def open(
@@ -244,13 +246,13 @@ class Memory:
         return self._journal.listed(kind=kind, repo=repo, origin=origin, limit=limit)
 
     def skills(self, repo: str = "") -> list[Stored]:
-        """Skills, newest first, each in its latest version, with uses, wins and state."""
-        latest: dict[tuple[str, str], Stored] = {}
+        """Skills, newest first, each in the version that counts, with uses, wins and state."""
+        found: dict[tuple[str, str], list[Stored]] = {}
         for stored in self._journal.listed(kind=Kind.SKILL, repo=repo):
             body = stored.record.body
             if isinstance(body, Skill):
-                latest.setdefault((stored.record.repo, body.name), stored)
-        return list(latest.values())
+                found.setdefault((stored.record.repo, body.name), []).append(stored)
+        return [counts for named in found.values() if (counts := current(named)) is not None]
 
     def skill(self, name: str) -> Stored | None:
         """A skill by its name, or by the beginning of its id."""
