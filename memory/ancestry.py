@@ -35,7 +35,7 @@ class Past:
         self._repositories: dict[str, Repository] = {}
         self._known: dict[tuple[str, str], frozenset[str]] = {}
         self._graphs: dict[str, CommitGraph] = {}
-        self._masks: dict[tuple[str, str], Array] = {}
+        self._masks: dict[str, tuple[CommitGraph, dict[int, Array]]] = {}
         self._placed: dict[str, tuple[Snapshot, CommitGraph, Array]] = {}
 
     def attach(self, repository: Repository) -> None:
@@ -76,13 +76,16 @@ class Past:
 
     def _mask(self, graph: CommitGraph, repo: str, base: str) -> Array:
         """See CommitGraph.ancestors."""
-        known = self._masks.get((repo, base))
-        if known is None or len(known) != len(graph.sha) + 1:
-            known = graph.ancestors(int(graph.find(sha_rows([base]))[0]))
-            self._masks[(repo, base)] = known
-            while len(self._masks) > _MOST_BASES:
-                del self._masks[next(iter(self._masks))]
-        return known
+        of, masks = self._masks.get(repo, (graph, {}))
+        if of is not graph:
+            masks = {}
+        commit = int(graph.find(sha_rows([base]))[0])
+        if commit not in masks:
+            masks[commit] = graph.ancestors(commit, masks)
+            if len(masks) > _MOST_BASES:
+                del masks[next(iter(masks))]
+        self._masks[repo] = (graph, masks)
+        return masks[commit]
 
     def warm(self, repo: str, head: str) -> None:
         """Ask git now, so that no query has to."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Part:
         return len(self.rows["number"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """All records at a generation: `rows` of the parts in a row, `offsets` where each begins."""
 
@@ -65,6 +66,16 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self.rows["number"])
+
+    @cached_property
+    def commits(self) -> Array:
+        """Which rows are commits, (n,) bool."""
+        return self.rows["sha"].any(axis=1)
+
+    @cached_property
+    def mean_length(self) -> float:
+        """Mean length of the records in terms, never 0."""
+        return max(1e-9, float(self.rows["length"].mean())) if len(self) else 1.0
 
 
 class Columns:

@@ -6,10 +6,12 @@ never kept on the disk.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from evo_agent.core.git import GitError, Repository
@@ -17,6 +19,8 @@ from evo_agent.memory.arrays import load, save
 from evo_agent.memory.columns import SHA_BYTES, sha_rows
 from evo_agent.memory.postings import Array
 
+_FAR = 4_000  # steps, beyond which going through all commits in order is faster
+_NOTHING: Mapping[int, Array] = MappingProxyType({})
 _MOST_TIPS = 2_000  # known ends of history that git is told to leave out
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -46,22 +50,51 @@ class CommitGraph:
         found = order[at]
         return np.where((self.sha[found] == shas).all(axis=1), found, -1)
 
-    def ancestors(self, commit: int) -> Array:
-        """Which commits are proper ancestors of one: (n + 1,) bool, the last, for -1, False."""
+    def ancestors(self, commit: int, known: Mapping[int, Array] = _NOTHING) -> Array:
+        """Which commits are proper ancestors of one: (n + 1,) bool, the last, for -1, False.
+
+        Args:
+            commit: its index.
+            known: what this said of other commits; those among the ancestors save their walk.
+        """
         import numpy as np
 
         first, more = self._parents
         none = len(first)
-        seen = bytearray(none + 1)
-        seen[commit] = 1
-        for at in range(commit, -1, -1):  # parents come first: downwards, each is decided in time
-            if seen[at]:
-                seen[first[at]] = 1
-                if at in more:
-                    for parent in more[at]:
-                        seen[parent] = 1
+        seen = self._near(commit, known) if known else None
+        if seen is None:
+            seen = bytearray(none + 1)
+            seen[commit] = 1
+            for at in range(commit, -1, -1):  # parents come first: downwards, each is decided
+                if seen[at]:
+                    seen[first[at]] = 1
+                    if at in more:
+                        for parent in more[at]:
+                            seen[parent] = 1
         seen[commit] = seen[none] = 0
         return np.frombuffer(seen, np.bool_)
+
+    def _near(self, commit: int, known: Mapping[int, Array]) -> bytearray | None:
+        """The walk from the newest on, as far as what is known; None when that is too far."""
+        import numpy as np
+
+        first, more = self._parents
+        seen = bytearray(len(first) + 1)
+        view = np.frombuffer(seen, np.bool_)
+        todo = [-commit]
+        for _ in range(_FAR):
+            if not todo:
+                return seen
+            at = -heappop(todo)
+            if seen[at] or at == len(first):
+                continue
+            seen[at] = 1
+            if at in known:
+                view |= known[at]
+            else:
+                for parent in (first[at], *more.get(at, ())):
+                    heappush(todo, -parent)
+        return None
 
     def names(self, chosen: Array) -> list[str]:
         """Names, in hexadecimal, of the commits of a mask as `ancestors` gives it."""

@@ -1,8 +1,8 @@
 """Ranking every record that may answer, exactly, by columns, postings and vectors in memory.
 
 Nothing is left out before it is scored: BM25 is FTS5's own formula over FTS5's own terms, taken
-from mapped postings, because FTS5 needs a third of a tenth of a second for thirty terms among
-fifty thousand records and this some milliseconds (bench/recall.py).
+from mapped postings, because FTS5 needs 31 ms for thirty terms among fifty thousand records, and 150 ms
+at worst, and this a few (bench/recall.py compares their ranks).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from evo_agent.core.types import Query
 from evo_agent.memory.asof import UNSEEN, issues, tasks
 from evo_agent.memory.columns import KINDS, SCOPES, Columns, Snapshot
 from evo_agent.memory.dense import Dense
-from evo_agent.memory.embed import Embedder
+from evo_agent.memory.embed import Embedder, Vector
 from evo_agent.memory.features import (
     COMMIT,
     MENDING,
@@ -40,6 +40,7 @@ from evo_agent.memory.scoring import (
 K1, B = 1.2, 0.75  # SQLite's bm25()
 _LEAST_IDF = 1e-6  # likewise
 _LOOKED_AT = 64  # best records among which near-duplicates are looked for
+_FEW = 256  # records whose vectors are read without asking whether it pays
 _QUERY_EMBEDDED = 4_000  # characters
 
 Mask = Callable[[Snapshot, str, str], Array]  # (snapshot, repo, base) to rows before the base
@@ -113,7 +114,8 @@ class ColumnRanking:
         allowed = self.allowed(snapshot, query, now, states)
         if not allowed.any():
             return []
-        rows, evidence = self.evidence(snapshot, query, asked, allowed, states)
+        looked = max(_LOOKED_AT, 2 * most)
+        rows, evidence = self.evidence(snapshot, query, asked, allowed, states, looked=looked)
         w = self._weights
         scores = score(evidence, w)
         kept = np.flatnonzero(near(evidence, self._embedder.floor, self._embedder.alone, w))
@@ -151,10 +153,9 @@ class ColumnRanking:
             may &= np.isin(rows["kind"], [KINDS.index(k) for k in query.kinds if k in KINDS])
         own = snapshot.repos.index(query.repo) if query.repo in snapshot.repos else -1
         may &= (rows["scope"] != SCOPES.index(Scope.REPO)) | (rows["repo"] == own)
-        commits = rows["sha"].any(axis=1)
-        if may[commits].any():
+        if (may & snapshot.commits).any():
             before = self._before(snapshot, query.repo, query.base) if query.base else False
-            may &= ~commits | before
+            may &= ~snapshot.commits | before
         unseen = [number for number, state in states.items() if state in UNSEEN]
         may[_rows_of(snapshot, unseen)] = False
         marks = [task_mark(task) for task in tasks(query)]
@@ -170,19 +171,21 @@ class ColumnRanking:
         asked: Asked,
         allowed: Array,
         states: Mapping[int, str],
+        *,
+        looked: int,
     ) -> tuple[Array, Evidence]:
-        """Rows worth looking at, and what speaks for each of them."""
+        """Rows worth looking at, and what speaks for each of them: all the `looked` best."""
         import numpy as np
 
         found = lexical(snapshot, asked, allowed)
         best = found.bm25.max(initial=0.0) or 1.0
-        rows = np.flatnonzero(allowed)
-        newest = snapshot.rows["time"][rows].max(initial=0.0)
         touched = np.zeros(len(snapshot), np.bool_)
         touched[_marked(snapshot, _path_marks(asked))] = True
         active = np.zeros(len(snapshot), np.bool_)
         helped = [number for number, state in states.items() if state == State.ACTIVE]
         active[_rows_of(snapshot, helped)] = True
+        times = snapshot.rows["time"]
+        newest = times.max(initial=0.0, where=allowed)
 
         def of(chosen: Array, cosine: Array) -> Evidence:
             flags = snapshot.rows["flags"][chosen]
@@ -192,23 +195,52 @@ class ColumnRanking:
                 bm25=found.bm25[chosen] / best,
                 cosine=cosine,
                 touched=touched[chosen],
-                age=newest - snapshot.rows["time"][chosen],
+                age=newest - times[chosen],
                 proved=(flags & PROVED) > 0,
                 active=active[chosen],
                 mending=(flags & MENDING) > 0,
             )
 
-        by_terms = rows[telling(of(rows, np.zeros(len(rows))), self._weights)]
+        rows = np.flatnonzero(found.coverage > 0)
+        rows = rows[telling(of(rows, np.zeros(len(rows))), self._weights)]
         (vector,) = self._embedder.embed([query.text[:_QUERY_EMBEDDED]])
         if vector is None:
-            return by_terms, of(by_terms, np.zeros(len(by_terms)))
+            return rows, of(rows, np.zeros(len(rows)))
         if self._embedder.alone <= 1:
-            numbers = self._dense.nearest(vector, _LOOKED_AT, snapshot.rows["number"][rows])
-            by_vector = _rows_of(snapshot, [number for number, _ in numbers])
-            by_terms = np.union1d(by_terms, by_vector)
-        return by_terms, of(
-            by_terms, self._dense.cosines(vector, snapshot.rows["number"][by_terms])
-        )
+            may = snapshot.rows["number"][allowed]
+            near_by = [number for number, _ in self._dense.nearest(vector, _LOOKED_AT, may)]
+            rows = np.union1d(rows, _rows_of(snapshot, near_by))
+        rows = self._promising(snapshot, vector, rows, of, looked)
+        return rows, of(rows, self._dense.cosines(vector, snapshot.rows["number"][rows]))
+
+    def _promising(
+        self,
+        snapshot: Snapshot,
+        vector: Vector,
+        rows: Array,
+        of: Callable[[Array, Array], Evidence],
+        looked: int,
+    ) -> Array:
+        """Leave out what would not be among the best even if its vector were the query's.
+
+        Exact: no cosine is above 1. It saves reading most of the vectors.
+        """
+        import numpy as np
+
+        few = max(_FEW, 2 * looked)
+        if len(rows) <= few:
+            return rows
+        w = self._weights
+        least_score = score(of(rows, np.zeros(len(rows))), w)
+        first = rows[np.argpartition(-least_score, few)[:few]]
+        known = of(first, self._dense.cosines(vector, snapshot.rows["number"][first]))
+        reached = score(known, w)[near(known, self._embedder.floor, self._embedder.alone, w)]
+        if len(reached) < looked:
+            return rows
+        bar = np.partition(reached, -looked)[-looked]
+        promising = score(of(rows, np.ones(len(rows))), w) >= bar
+        commit = (snapshot.rows["flags"][rows] & COMMIT) > 0
+        return rows[promising | ~commit]  # places are kept for what is no commit
 
     def _chosen(self, snapshot: Snapshot, rows: Array, order: Array, most: int) -> list[int]:
         """The best, few of those that say the same, with places kept for what is no commit."""
@@ -216,14 +248,15 @@ class ColumnRanking:
         others = (snapshot.rows["flags"][rows[order]] & COMMIT) == 0
         first = [int(at) for at in order[others][: min(w.reserved, most)]]
         looked = list(dict.fromkeys([*map(int, order[: max(_LOOKED_AT, 2 * most)]), *first]))
+        place = {at: n for n, at in enumerate(looked)}
         alike = self._alike(snapshot.rows["number"][rows[looked]])
         kept: list[int] = []
-        for at in [*first, *(one for one in looked if one not in first)]:
-            same = sum(alike[looked.index(at), looked.index(other)] for other in kept)
-            if len(kept) < most and same < w.most_alike:
+        for at in dict.fromkeys([*first, *looked]):
+            if len(kept) == most:
+                break
+            if alike[place[at], [place[other] for other in kept]].sum() < w.most_alike:
                 kept.append(at)
-        place = {at: n for n, at in enumerate(looked)}
-        return sorted(kept, key=lambda at: place[at])
+        return sorted(kept, key=place.__getitem__)
 
     def _alike(self, numbers: Array) -> Array:
         """Which of some records say the same, as (k, k) bool; itself left out."""
@@ -247,7 +280,7 @@ def lexical(snapshot: Snapshot, asked: Asked, allowed: Array) -> Lexical:
     total, length = len(snapshot), snapshot.rows["length"]
     inverse = np.log((total - counts + 0.5) / (counts + 0.5))
     idf = np.where(inverse > 0, inverse, _LEAST_IDF)
-    norm = K1 * (1 - B + B * length[rows] / max(1e-9, float(length.mean())))
+    norm = K1 * (1 - B + B * length[rows] / snapshot.mean_length)
     bm25 = idf[which] * weight * (K1 + 1) / (weight + norm)
     return Lexical(
         coverage=np.bincount(rows, shares[which], total),
@@ -313,10 +346,13 @@ def _rows_of(snapshot: Snapshot, numbers: Sequence[int]) -> Array:
 
 def _shared(snapshot: Snapshot, asked: Asked, rows: Array) -> list[tuple[str, ...]]:
     """Terms that each of some rows has in common with the query, most telling first."""
+    import numpy as np
+
     words = list(asked.weight)  # in order of weight
     hit, which, weight = _hits(snapshot, words)
-    found: list[tuple[str, ...]] = []
-    for row in rows:
-        terms = which[(hit == row) & (weight > 0)]
-        found.append(tuple(asked.spelt.get(words[at], words[at]) for at in sorted(map(int, terms))))
-    return found
+    chosen = np.isin(hit, rows) & (weight > 0)
+    hit, which = hit[chosen], which[chosen]
+    return [
+        tuple(asked.spelt.get(words[at], words[at]) for at in sorted(which[hit == row].tolist()))
+        for row in rows
+    ]
