@@ -211,6 +211,24 @@ def searchable(repository: Repository, folder: Path) -> bool:
         return hits >= 4
 
 
+def linking(repository: Repository, folder: Path, count: int) -> dict[str, float]:
+    """What recall works out lazily: symbols of commits, and who introduced what fixes replaced."""
+    with Memory.open(folder / "memory", repo=repository.root) as memory:
+        newest = memory.records(origin="commit", limit=20 * count)
+        fixes = [s.record.id for s in newest if getattr(s.record.body, "intent", "") == "fix"]
+        report = memory.link(repository.root, fixes[:count], budget=60.0)
+        found = [memory.links(record_id) for record_id in fixes[:count]]
+    introduced = sum(bool(links and links.introduced) for links in found)
+    print(
+        f"\n  of {report.worked_out} fixes: symbols {report.symbol_rate:.0f} commits/s, the commits "
+        f"that introduced what they replaced {report.fix_rate:.0f} fixes/s ({introduced} have some)"
+    )
+    return {
+        "symbols_per_s": round(report.symbol_rate, 1),
+        "fixes_per_s": round(report.fix_rate, 1),
+    }
+
+
 def learning(repository: Repository, limit: int, folder: Path) -> dict[str, float]:
     """Learn from nothing between two floors, then some ten new commits, then nothing new."""
     evo = [sys.executable, "-m", "evo_agent.cli.main", "learn", "--json", f"--limit={limit}"]
@@ -288,6 +306,7 @@ def main() -> None:
         print(f"  all: evo {ours:,.0f}/s, PyDriller {theirs:,.0f}/s: x{ours / theirs:.1f}")
         learnt = learning(repository, limit, folder)
         found_again = searchable(repository, folder)
+        learnt |= linking(repository, folder, 20 if chosen.quick else 100)
     result = {"commits_per_s": round(ours), "over_pydriller": round(ours / theirs, 1), **learnt}
     print(json.dumps(result | {"searchable": found_again}))
 

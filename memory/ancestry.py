@@ -43,6 +43,11 @@ class Past:
         self._repositories[repository.identity] = repository
         self._journal.remember(f"root:{repository.identity}", str(repository.root))
 
+    def at(self, root: Path) -> Repository | None:
+        """The repository of a work tree, when it is attached: to open one again takes a while."""
+        found = (one for one in self._repositories.values() if one.root == root.resolve())
+        return next(found, None)
+
     def of(self, repo: str, base: str) -> frozenset[str]:
         """SHAs of the proper ancestors of a commit; empty when nobody knows them."""
         if (repo, base) not in self._known:

@@ -69,7 +69,7 @@ class Dense:
         index = self._index()
         if index is None:
             return
-        if index.behind() <= AT_ONCE or len(self._vectors.numbers()) > EXACT_MOST:
+        if index.behind() <= AT_ONCE or self._vectors.count() > EXACT_MOST:
             self._tried(lambda: index.sync(progress))
 
     def nearest(self, vector: Vector, count: int, numbers: Array) -> list[tuple[int, float]]:

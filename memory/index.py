@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,8 @@ class ChromaIndex:
     def __init__(
         self, folder: Path, journal: Journal, embedder: Embedder, vectors: Vectors
     ) -> None:
-        import chromadb
-        from chromadb.config import Settings
-
-        self._open_client = chromadb.PersistentClient
-        self._settings = Settings(anonymized_telemetry=False)
+        if find_spec("chromadb") is None:  # imported when it is needed, which takes a second
+            raise ModuleNotFoundError("chromadb is not installed", name="chromadb")
         self._folder = folder
         self._journal = journal
         self._embedder = embedder
@@ -217,10 +215,14 @@ class ChromaIndex:
         )
 
     def _reopen(self, current: _Current) -> None:
+        from chromadb import PersistentClient
+        from chromadb.config import Settings
+
         self.close()
         # Chroma keeps one system per path spelling; a new spelling surely reads the disk again.
         path = f"{self._folder / current.store}{'/.' * (next(_openings) % 50 + 1)}"
-        self._client = self._open_client(path=path, settings=self._settings)
+        settings = Settings(anonymized_telemetry=False)
+        self._client = PersistentClient(path=path, settings=settings)
 
     def _replace_store(self) -> _Current:
         current = _Current(store=f"chroma-{uuid.uuid4().hex[:8]}", epoch="")

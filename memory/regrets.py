@@ -36,6 +36,7 @@ _MOST_LINES = 10  # of a shape, the rarest
 _COMMON = 300  # records; a line whose every term is in more says too little, and costs too much
 _SHORTEST_LINE = 15  # characters; a shorter one says too little
 _LONGEST_WHY = 300
+_FEW = 500  # new records that are read without a search
 _NEW_AT_ONCE = 5_000  # new commits that existing rules are held against
 _SAID = "reverts commit regression introduced broke broken caused follow-up"  # find by full text
 _WORD = re.compile(r"[A-Za-z_]{3,}")
@@ -117,8 +118,11 @@ class _Commits:
 
 def _regretting(journal: Journal, repo: str, since: int) -> list[tuple[Stored, str]]:
     """(commit, SHA that it takes back or mends) of those after a number, in order of arrival."""
-    said = journal.matches(sorted(set(terms(_SAID))))
-    numbers = [number for number, _ in said if number > since]
+    last = journal.generation().number
+    numbers: Sequence[int] = range(since + 1, last + 1)
+    if len(numbers) > _FEW:
+        said = journal.matches(sorted(set(terms(_SAID))))
+        numbers = [number for number, _ in said if number > since]
     found: list[tuple[Stored, str]] = []
     for stored in journal.numbered(numbers).values() if numbers else ():
         body = stored.record.body

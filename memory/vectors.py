@@ -82,6 +82,10 @@ class Vectors:
             self._blocks.append(self._embedded(wanted))
         self._whole = None
 
+    def count(self) -> int:
+        """How many records have a vector."""
+        return sum(len(block.number) for block in self._blocks)
+
     def numbers(self) -> Array:
         """Numbers of the records that have a vector, ascending, as (n,) int64."""
         return self._all()[0]
