@@ -17,10 +17,10 @@ from evo_agent.memory.store import Memory
 ASKED = Query("frobnicate fails on the empty widget list", repo="repo-a", issue_id="asking")
 
 
-def advice(text: str, kind: str = "strategy", trust: Trust = Trust.HUMAN, **more: str) -> Record:
+def advice(text: str, kind: str = "strategy", trust: Trust = Trust.HUMAN) -> Record:
     """An insight of repo-a."""
     return make(
-        Insight(kind, text, **more),
+        Insight(kind, text),
         repo="repo-a",
         scope=Scope.REPO,
         trust=trust,
