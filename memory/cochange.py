@@ -11,11 +11,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evo_agent.memory.precedents import LARGEST, Precedent
-from evo_agent.memory.resemblance import Resemblance
+from evo_agent.memory.resemblance import Resemblance, best_told
 from evo_agent.memory.shapes import Function
 
 HALF_LIFE = 2_000.0  # commits after which a link counts half
 PRIOR = 0.5  # weight of "it goes alone" that every file begins with
+_WORTH_SAYING = 0.3  # share of the task's information
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each piece of evidence is worth: fitted by bench/history.py on twelve repositories."""
+
+    together: float = 1.4  # confidence of co-change
+    coupled: float = 0.9  # its cosine
+    told: float = 1.8  # the best resembling message of a change there
+    tests_of_files: float = 0.8
+    tests_of_functions: float = 2.2
+    tests_told: float = 0.8
+
+
+WEIGHTS = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +40,7 @@ class Companion:
 
     Attributes:
         path: of the file or test.
-        score: 0…1, comparable within one answer.
+        score: 0 and more, comparable within one answer.
         why: the evidence, in words.
         support: commits that changed both.
         commits: the newest of them, at most three, newest first.
@@ -55,49 +71,55 @@ class CoChange:
                 for function in one.functions:
                     self._of_function[function].append(position)
 
-    def files(
-        self, seeds: Iterable[str], like: Mapping[int, float] | None = None
-    ) -> dict[str, float]:
-        """Confidence, 0…1, that a change of the seeds needs a file (no test), by path.
-
-        Args:
-            seeds: paths; left out of the answer.
-            like: position to resemblance with the task, 0…1: then only such commits count, so much.
-        """
+    def files(self, seeds: Iterable[str]) -> dict[str, float]:
+        """Confidence, 0…1, that a change of the seeds needs a file (no test, no seed), by path."""
         of = {path: self._of_file.get(path, []) for path in seeds}
-        found = _either(self._confidence(at, like, tests=False) for at in of.values())
+        found = _either(self._confidence(at, tests=False) for at in of.values())
         return {path: score for path, score in found.items() if path not in of}
 
-    def tests(
-        self,
-        seeds: Iterable[str],
-        functions: Iterable[Function] = (),
-        like: Mapping[int, float] | None = None,
-    ) -> dict[str, float]:
+    def tests(self, seeds: Iterable[str], functions: Iterable[Function] = ()) -> dict[str, float]:
         """The same for tests; of functions, what touched them, whatever else they lie with."""
         places = [self._of_file.get(path, []) for path in seeds]
         places += [self._of_function.get(function, []) for function in functions]
-        return _either(self._confidence(at, like, tests=True) for at in places)
+        return _either(self._confidence(at, tests=True) for at in places)
+
+    def coupling(self, seeds: Iterable[str], *, tests: bool = False) -> dict[str, float]:
+        """Cosine, 0…1, of two paths' commits, the best over the seeds: what is in everything is cut."""
+        found: dict[str, float] = defaultdict(float)
+        for seed in seeds:
+            own = self._of_file.get(seed, [])
+            mass = PRIOR + sum(self._weight(at, self._precedents[at]) for at in own)
+            for path, share in self._confidence(own, tests=tests).items():
+                other = PRIOR + sum(
+                    self._weight(at, self._precedents[at]) for at in self._of_file[path]
+                )
+                found[path] = max(found[path], share * math.sqrt(mass / other))
+        return {path: min(1.0, score) for path, score in found.items()}
+
+    def named(self, position: int) -> str:
+        """A commit, for people."""
+        one = self._precedents[position]
+        return f"{one.sha[:12]} “{one.title}”"
+
+    def sha(self, position: int) -> str:
+        """A commit's SHA."""
+        return self._precedents[position].sha
 
     def together(self, seeds: Iterable[str], path: str) -> list[int]:
         """Positions of the commits that changed a path and any of the seeds, newest first."""
         either = {at for seed in seeds for at in self._of_file.get(seed, ())}
         return sorted(either.intersection(self._of_file.get(path, ())), reverse=True)
 
-    def _confidence(
-        self, positions: Sequence[int], like: Mapping[int, float] | None, *, tests: bool
-    ) -> dict[str, float]:
+    def _confidence(self, positions: Sequence[int], *, tests: bool) -> dict[str, float]:
         total = PRIOR
         found: dict[str, float] = defaultdict(float)
         for position in positions:
             one = self._precedents[position]
-            weight = self._weight(position, one) * (
-                1.0 if like is None else like.get(position, 0.0)
-            )
+            weight = self._weight(position, one)
             total += weight
             for path in one.tests if tests else one.files:
                 found[path] += weight
-        return {path: weight / total for path, weight in found.items() if weight}
+        return {path: weight / total for path, weight in found.items()}
 
     def _weight(self, position: int, one: Precedent) -> float:
         age = len(self._precedents) - position
@@ -107,19 +129,25 @@ class CoChange:
 def companions(
     changes: Sequence[Precedent], files: Sequence[str], *, text: str = "", count: int = 10
 ) -> tuple[Companion, ...]:
-    """Files, no tests, that earlier changes of these files needed too, best first.
+    """Files, no tests, that a change of these files will need too, best first.
 
     Args:
         changes: oldest first, only those that may answer, paths under today's names.
         files: paths that are known to change.
-        text: the task's; commits that resemble it count more.
+        text: the task's; files of commits that say the same come first.
         count: at most so many.
     """
     counts = CoChange(changes)
-    scores = counts.files(files)
-    if text:
-        scores = _raised(scores, counts.files(files, Resemblance(changes).to(text)))
-    return _explained(counts, changes, files, scores, count)
+    together, coupled = counts.files(files), counts.coupling(files)
+    told = best_told(changes, Resemblance(changes).to(text), lambda one: one.files) if text else {}
+    w = WEIGHTS
+    scores = {
+        path: w.together * together.get(path, 0.0)
+        + w.coupled * coupled.get(path, 0.0)
+        + w.told * told.get(path, (0.0, 0))[0]
+        for path in (together.keys() | told.keys()).difference(files)
+    }
+    return _explained(counts, files, scores, told, count)
 
 
 def needed_tests(
@@ -130,16 +158,18 @@ def needed_tests(
     text: str = "",
     count: int = 10,
 ) -> tuple[Companion, ...]:
-    """Tests that earlier changes of these files and functions needed, best first; see companions."""
+    """Tests that a change of these files and functions will need, best first; see companions."""
     counts = CoChange(changes)
-    scores = counts.tests(files, functions)
-    if text:
-        scores = _raised(scores, counts.tests(files, functions, Resemblance(changes).to(text)))
-    return _explained(counts, changes, files, scores, count)
-
-
-def _raised(plain: Mapping[str, float], alike: Mapping[str, float]) -> dict[str, float]:
-    return {path: (score + alike.get(path, 0.0)) / 2 for path, score in plain.items()}
+    by_file, by_function = counts.tests(files), counts.tests((), functions)
+    told = best_told(changes, Resemblance(changes).to(text), lambda one: one.tests) if text else {}
+    w = WEIGHTS
+    scores = {
+        path: w.tests_of_files * by_file.get(path, 0.0)
+        + w.tests_of_functions * by_function.get(path, 0.0)
+        + w.tests_told * told.get(path, (0.0, 0))[0]
+        for path in by_file.keys() | by_function.keys() | told.keys()
+    }
+    return _explained(counts, files, scores, told, count)
 
 
 def _either(confidences: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -153,19 +183,32 @@ def _either(confidences: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 def _explained(
     counts: CoChange,
-    changes: Sequence[Precedent],
     seeds: Sequence[str],
     scores: Mapping[str, float],
+    told: Mapping[str, tuple[float, int]],
     count: int,
 ) -> tuple[Companion, ...]:
     best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:count]
-    found = []
-    for path, score in best:
-        both = counts.together(seeds, path)
-        last = changes[both[0]] if both else None
-        said = f", last in {last.sha[:12]} “{last.title}”" if last else ""
-        times = f"{len(both)} earlier change{'' if len(both) == 1 else 's'}"
-        why = f"changed together with {', '.join(seeds[:3])} in {times}{said}"
-        shas = tuple(changes[at].sha for at in both[:3])
-        found.append(Companion(path, round(score, 4), why, len(both), shas))
-    return tuple(found)
+    return tuple(
+        _companion(counts, seeds, path, score, told.get(path)) for path, score in best if score > 0
+    )
+
+
+def _companion(
+    counts: CoChange,
+    seeds: Sequence[str],
+    path: str,
+    score: float,
+    told: tuple[float, int] | None,
+) -> Companion:
+    both = counts.together(seeds, path)
+    parts = []
+    if both:
+        times = "1 earlier change" if len(both) == 1 else f"{len(both)} earlier changes"
+        named = ", ".join(seeds[:3])
+        parts.append(f"changed together with {named} in {times}, last in {counts.named(both[0])}")
+    if told is not None and told[0] >= _WORTH_SAYING:
+        parts.append(f"{counts.named(told[1])} says {told[0]:.0%} of what the task says")
+    commits = tuple(counts.sha(at) for at in both[:3])
+    why = "; ".join(parts) or "changed by commits with some of the task's words"
+    return Companion(path, round(score, 4), why, len(both), commits)

@@ -1,20 +1,23 @@
 """Commits as precedents: what history's links are counted from, small enough to keep thousands.
 
-A sequence of precedents is oldest first, and holds only what may answer (recall.allowed decides
-who may): nothing here filters by time.
+A sequence of precedents is oldest first, and holds only what may answer: memory.asof decides who
+may, nothing here filters by time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from evo_agent.memory.asof import names_issue
 from evo_agent.memory.bodies import Episode
 from evo_agent.memory.journal import Journal
-from evo_agent.memory.messages import is_test
+from evo_agent.memory.messages import intent, is_test
 from evo_agent.memory.rows import Stored
 from evo_agent.memory.shapes import Function, defined, touched
 from evo_agent.memory.words import terms
 
 LARGEST = 30  # files; a commit that touches more is a sweep, and links nothing (Zimmermann 2005)
+_PULL_REQUEST = re.compile(r"\s*\(#\d{1,7}\)\s*$")  # on every squashed commit: makes none a fix
 _MESSAGE = 1_000  # characters of a message that count
 
 
@@ -24,12 +27,13 @@ class Precedent:
 
     Attributes:
         sha: the commit; time: seconds since 1970.
-        title, intent: as the episode has them.
+        title: as the episode has it; intent: see memory.messages.
         words: terms of its message, each once.
         files: paths that are no tests; tests: paths that are.
         functions: (path, name) of what it touched, tests left out.
         shape: see memory.shapes.
         renames: (former, new) path.
+        references: issues that its message names.
         id: of the record, if it comes from the journal.
     """
 
@@ -43,6 +47,7 @@ class Precedent:
     functions: tuple[Function, ...] = ()
     shape: tuple[str, ...] = ()
     renames: tuple[tuple[str, str], ...] = ()
+    references: tuple[str, ...] = ()
     id: str = ""
 
 
@@ -58,13 +63,14 @@ def precedent(episode: Episode, record_id: str = "") -> Precedent:
         sha=episode.sha,
         time=episode.authored,
         title=episode.title,
-        intent=episode.intent,
+        intent=intent(_PULL_REQUEST.sub("", episode.title), paths),
         words=message_words(f"{episode.title}\n{episode.problem[:_MESSAGE]}"),
         files=tuple(path for path in paths if not is_test(path)),
         tests=tuple(path for path in paths if is_test(path)),
         functions=tuple(pair for pair in functions if not is_test(pair[0])),
         shape=seen.shape,
         renames=tuple((file.old, file.path) for file in episode.files if file.status == "R"),
+        references=episode.references,
         id=record_id,
     )
 
@@ -100,17 +106,24 @@ class Precedents:
         self._journal = journal
         self._known: dict[int, Precedent | None] = {}
 
-    def among(self, answering: Mapping[str, int]) -> tuple[Precedent, ...]:
+    def among(self, numbers: Iterable[int], issues: Collection[str] = ()) -> tuple[Precedent, ...]:
         """Those of the records that may answer, oldest first, paths under today's names.
 
         Args:
-            answering: id to number, as recall.allowed gives it; nothing else is looked at.
+            numbers: of the records that may answer; nothing else is looked at.
+            issues: numbers of issues (asof.issues); commits that name one are left out.
+
+        Raises:
+            StoreError: the journal cannot be read.
         """
-        missing = [number for number in answering.values() if number not in self._known]
-        for number, stored in self._journal.numbered(missing).items():
-            self._known[number] = _of(stored)
-        found = (self._known.get(number) for number in sorted(answering.values()))
-        return renamed([one for one in found if one is not None])
+        wanted = sorted(numbers)
+        missing = [number for number in wanted if number not in self._known]
+        stored = self._journal.numbered(missing) if missing else {}
+        self._known |= {number: _of(stored[number]) for number in missing if number in stored}
+        found = (self._known.get(number) for number in wanted)
+        return renamed(
+            [one for one in found if one and not names_issue(one.references, set(issues))]
+        )
 
 
 def _of(stored: Stored) -> Precedent | None:

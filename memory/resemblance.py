@@ -7,12 +7,15 @@ shared words' information over a mild norm of length.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from evo_agent.memory.precedents import Precedent, message_words
+from evo_agent.memory.shapes import Function
 
 _LENGTH = 0.3  # share of the norm that length has (BM25's b)
 _LONGEST_QUERY = 100  # words
+Place = TypeVar("Place", str, Function)
 
 
 class Resemblance:
@@ -51,3 +54,23 @@ class Resemblance:
 
     def _norm(self, position: int) -> float:
         return 1.0 / (1.0 - _LENGTH + _LENGTH * max(1.0, self._lengths[position] / self._mean))
+
+
+def best_told(
+    precedents: Sequence[Precedent],
+    alike: Mapping[int, float],
+    touched: Callable[[Precedent], Iterable[Place]],
+) -> dict[Place, tuple[float, int]]:
+    """Of each place that a resembling commit touched: how much the nearest resembles, and which.
+
+    Args:
+        precedents: oldest first.
+        alike: position to resemblance, as Resemblance gives it.
+        touched: its files, its tests or its functions.
+    """
+    found: dict[Place, tuple[float, int]] = {}
+    for at, value in alike.items():
+        for place in touched(precedents[at]):
+            if (value, at) > found.get(place, (0.0, -1)):
+                found[place] = (value, at)
+    return found

@@ -15,11 +15,16 @@ from evo_agent.memory.messages import is_test
 MOST_LINES = 5_000  # of a diff that are looked at
 MOST_FUNCTIONS = 100
 _LONGEST_LINE = 500  # characters; longer ones are data
+_MODIFIER = (
+    r"(?:async|public|private|protected|static|final|abstract|export|default|pub|unsafe|inline)"
+)
 _DEFINITION = re.compile(
-    r"^(?P<indent>[ \t]*)(?:[\w@<>\[\]]{1,40}[ \t]+){0,5}?"
+    rf"^(?P<indent>[ \t]*)(?:{_MODIFIER}[ \t]+){{0,5}}"
     r"(?:def|class|func|fn|function|struct|impl|interface|trait|enum)[ \t]+"
     r"(?:\([^)]{0,100}\)[ \t]*)?(?P<name>\w{1,200})"
+    r"(?=[ \t]*(?:[(:<{\[=]|$|extends\b|implements\b|for\b))"  # prose has "class or" too
 )
+_MAYBE = re.compile("def |class |func |fn |function |struct |impl |interface |trait |enum ")
 _CALLED = re.compile(r"(?P<name>\w{1,200})[ \t]*\([^;]*$")  # a header of Java or C
 _STATEMENT = re.compile(
     r"(if|elif|else|for|while|try|except|finally|with|return|raise|import|from|def|class|assert"
@@ -90,27 +95,31 @@ def _changed_lines(patch: str) -> Iterator[tuple[str, str, str]]:
     path, name, indent = "", "", -1
     in_hunk = False
     for line in patch.split("\n", MOST_LINES)[:MOST_LINES]:
-        if line.startswith("diff --git "):
-            path, in_hunk = "", False
-        elif line.startswith("@@ "):
+        sign = line[:1]
+        if sign == "@" and line.startswith("@@ "):
             name, indent, in_hunk = defined(line.split(" @@ ", 1)[-1]), -1, True
+        elif in_hunk and sign and sign in "+- ":
+            text = line[1:_LONGEST_LINE]
+            if text and not text.isspace():
+                name, indent = _around(text, name, indent)
+                if sign != " ":
+                    yield path, name, line
+        elif sign == "d" and line.startswith("diff --git "):
+            path, in_hunk = "", False
         elif not in_hunk:
             path = _named(line) or path
-        elif line[:1] in ("+", "-", " "):
-            name, indent = _around(line[1:_LONGEST_LINE], name, indent)
-            if line[0] != " " and line[1:].strip():
-                yield path, name, line
 
 
 def _around(text: str, name: str, indent: int) -> tuple[str, int]:
     """The definition that a line stands in, given the one that the line before stood in."""
-    found = _DEFINITION.match(text)
-    if found:
-        return found["name"], len(found["indent"])
-    stripped = text.strip()
-    if stripped and len(text) - len(text.lstrip()) <= indent and stripped[0] not in ")]}#":
-        return "", -1 if text[0] not in " \t" else indent
-    if stripped and text[0] not in " \t)]}#":
+    if _MAYBE.search(text):
+        found = _DEFINITION.match(text)
+        if found:
+            return found["name"], len(found["indent"])
+    if not name:
+        return name, indent
+    bare = text.lstrip()
+    if len(text) - len(bare) <= max(indent, 0) and bare[0] not in ")]}#":
         return "", -1
     return name, indent
 
