@@ -18,7 +18,6 @@ from evo_agent.core.protocols import Model
 from evo_agent.core.types import Query, Recalled
 from evo_agent.memory import explanations, guardrails, history, lifecycle, links
 from evo_agent.memory.bodies import Kind, Skill
-from evo_agent.memory.custody import Custody
 from evo_agent.memory.embed import Embedder, open_embedder
 from evo_agent.memory.explanations import Budget, ExplainReport
 from evo_agent.memory.facts import RunFacts
@@ -58,7 +57,6 @@ class Memory:
         rules: of the lifecycle: memory.quarantine, merge_cosine, cap, idle_days.
 
     Attributes:
-        custody: looks into it, carries it, forgets, purges, mends and checks.
         upkeep: validates, quarantines, merges, caps and archives; says what it did.
     """
 
@@ -79,7 +77,6 @@ class Memory:
         self._noticed: set[str] = set()
         self._recall = Recall(journal, embedder, folder / "index", self._say)
         self._folders = SkillFolders(journal, self._say)
-        self.custody = Custody(journal, folder, self._folders, self._recall.close, self.index)
         self.library = SkillLibrary(journal, self._folders)
 
     @classmethod
