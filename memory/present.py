@@ -14,6 +14,7 @@ from evo_agent.memory.rows import Stored
 LONGEST_SHOWN = 2_000  # characters of a record's text
 LONGEST_DIFF_SHOWN = 3_000
 MOST_PATHS = 20
+_MOST_TESTS = 5
 
 
 def recalled(found: Found) -> Recalled:
@@ -91,13 +92,17 @@ def data(stored: Stored) -> Mapping[str, Any]:
 
 
 def _episode(episode: Episode) -> str:
+    """What happened; of a run, what failed before what was asked, which may be cut (ExpeRepair)."""
+    asked = ("", episode.problem)
     parts = (
-        ("", episode.problem),
+        *((asked,) if episode.origin == "commit" else ()),
+        ("Failing tests: ", ", ".join(episode.tests[:_MOST_TESTS])),
         ("Failure: ", episode.signature),
         ("Root cause: ", episode.root_cause),
         ("Solution: ", episode.solution),
         ("Verdict: ", f"{episode.grade} ({episode.reason})" if episode.grade else ""),
         ("Reverts ", episode.reverts),
+        *((asked,) if episode.origin != "commit" else ()),
     )
     return "\n".join(f"{head}{told}" for head, told in parts if told)
 

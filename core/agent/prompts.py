@@ -16,7 +16,14 @@ from evo_agent.core.types import Diagnosis, FrozenTest, Recalled, TestReport
 _ISSUE = 20_000  # characters
 _EXCERPT = 4_000
 _RECORD = 3_000
-_RECORDS_SHOWN = 8
+_RECORDS_SHOWN = 8  # of each memory
+_MEMORIES = (
+    ("Places to look at:", ("place",)),
+    ("Earlier changes and runs, what failed and what was done about it:", ("episode",)),
+    ("Lessons and rules:", ("insight", "guardrail")),
+    ("Skills:", ("skill",)),
+)
+_GRADES = {"proved": "Fixed by (proved):", "reproduced": "Fixed by (reproduced):"}
 _ID = 12  # characters of a record's id
 _FULL = 60_000  # tokens of context from which the above are shown in full
 
@@ -58,10 +65,19 @@ def fenced(text: str, source: str) -> str:
 
 
 def shown_records(records: tuple[Recalled, ...], share: float = 1.0) -> str:
-    """Show recalled records with id, trust and why they were found."""
+    """Show recalled records with id, trust and why they were found, each memory by itself.
+
+    Demonstrations (what failed, and the change that fixed it) stand apart from lessons, as in
+    ExpeRepair's episodic and semantic memory.
+    """
     if not records:
         return "Memory holds nothing near enough."
-    return "\n\n".join(_record(record, int(_RECORD * share)) for record in records[:_RECORDS_SHOWN])
+    shown = []
+    for heading, kinds in _MEMORIES:
+        found = [record for record in records if record.kind in kinds][:_RECORDS_SHOWN]
+        shown += [heading] if found else []
+        shown += [_record(record, int(_RECORD * share)) for record in found]
+    return "\n\n".join(shown)
 
 
 def short(record_id: str) -> str:
@@ -123,8 +139,14 @@ def _record(record: Recalled, limit: int) -> str:
     why = f"why: {record.why}" if record.why else ""
     body = f"{record.title}\n{shortened(record.text, limit)}"
     if record.diff and record.diff not in record.text:
-        body += f"\n{shortened(record.diff, limit)}"
+        body += f"\n{_told(record)}\n{shortened(record.diff, limit)}"
     return "\n".join(filter(None, (head, why, fenced(body, f"memory {short(record.id)}"))))
+
+
+def _told(record: Recalled) -> str:
+    """What became of the change that a record holds: a pair of failure and fix says so."""
+    grade = str(record.data.get("grade", ""))
+    return _GRADES.get(grade, f"Tried, and {grade}:" if grade else "The change:")
 
 
 def _diagnosis(number: int, diagnosis: Diagnosis, limit: int) -> str:
