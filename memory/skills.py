@@ -2,18 +2,21 @@
 
 A folder `<repo>/.evo/skills/<name>/` with SKILL.md: YAML frontmatter (name = folder name,
 description; optional license, compatibility, metadata from string to string, allowed-tools) and a
-Markdown body. evo's id and state stand in `metadata`; counters stay in the journal. Only the part
-of YAML that the standard needs is read; anything cleverer is refused, never guessed at.
+Markdown body. evo's id and state stand in `metadata`; counters stay in the journal. What goes
+beyond the standard is refused, never guessed at.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evo_agent.core.errors import StoreError
+from evo_agent.memory import frontmatter
+from evo_agent.memory.frontmatter import refused
 from evo_agent.memory.redact import redact
 from evo_agent.memory.schema import translated
 
@@ -26,7 +29,6 @@ LARGEST_FILE = 256 * 1024
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _FILE = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*){0,3}")
 _FIELDS = ("name", "description", "license", "compatibility", "allowed-tools", "metadata")
-_KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z0-9_.-]+):(?:[ ]+(?P<value>.*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +65,32 @@ def emit(skill: SkillFile) -> str:
     return "\n".join(("---", *lines, "---", "", skill.body.strip(), ""))
 
 
-def parse(text: str) -> SkillFile:
+def parse(text: str, *, left_out: Collection[str] = ()) -> SkillFile:
     """Read a SKILL.md.
 
+    Args:
+        text: of the file.
+        left_out: fields beyond the standard that are passed over instead of refused.
+
     Raises:
-        StoreError: it breaks the standard, or its frontmatter uses more of YAML than that needs.
+        StoreError: it breaks the standard, or its frontmatter is more than texts.
+        MissingDependencyError: PyYAML is not installed.
     """
-    lines = text.replace("\r\n", "\n").split("\n")
-    if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
-        raise _refused("it does not start with a frontmatter between two lines of ---")
-    end = lines.index("---", 1)
-    values, metadata = _frontmatter(lines[1:end])
-    unknown = sorted(set(values) - set(_FIELDS))
+    front, body = frontmatter.split(text)
+    values = frontmatter.read(front)
+    unknown = sorted(set(values) - {*_FIELDS, *left_out})
     if unknown:
-        raise _refused(f"unknown fields: {', '.join(unknown)}")
+        raise refused(f"unknown fields: {', '.join(unknown)}")
+    tools = values.get("allowed-tools", "")
     skill = SkillFile(
-        name=values.get("name", ""),
-        description=values.get("description", ""),
-        body="\n".join(lines[end + 1 :]).strip(),
-        license=values.get("license", ""),
-        compatibility=values.get("compatibility", ""),
-        allowed_tools=values.get("allowed-tools", ""),
-        metadata=metadata,
+        name=_text(values, "name"),
+        description=_text(values, "description"),
+        body=body,
+        license=_text(values, "license"),
+        compatibility=_text(values, "compatibility"),
+        # The standard's list is separated by blanks; other agents' skills have YAML lists too.
+        allowed_tools=" ".join(map(str, tools)) if isinstance(tools, list) else str(tools),
+        metadata=_metadata(values.get("metadata", {})),
     )
     check(skill)
     return skill
@@ -106,7 +112,7 @@ def check(skill: SkillFile) -> None:
     )
     for holds, broken in rules:
         if not holds:
-            raise _refused(broken)
+            raise refused(broken)
 
 
 def slug(text: str, longest: int = LONGEST_NAME) -> str:
@@ -152,7 +158,7 @@ def write_folder(root: Path, place: Path, skill: SkillFile, files: Mapping[str, 
     folder = root / place
     for name in texts:
         if not _FILE.fullmatch(name) or ".." in name:
-            raise _refused(f"it has a file {name!r:.80}, which is not below its folder")
+            raise refused(f"it has a file {name!r:.80}, which is not below its folder")
         _refuse_links(root, folder / name)
     with translated(folder):
         for name, text in texts.items():
@@ -172,13 +178,13 @@ def read(folder: Path) -> SkillFile:
     """
     path = folder / "SKILL.md"
     if path.is_symlink() or folder.is_symlink():
-        raise _refused(f"{folder} is a symbolic link")
+        raise refused(f"{folder} is a symbolic link")
     with translated(path):
         if path.stat().st_size > LARGEST_FILE:
-            raise _refused(f"{path} is larger than {LARGEST_FILE:,} bytes")
+            raise refused(f"{path} is larger than {LARGEST_FILE:,} bytes")
         skill = parse(path.read_text("utf-8", errors="replace"))
     if skill.name != folder.name:
-        raise _refused(f"its name {skill.name!r} is not its folder's, {folder.name!r}")
+        raise refused(f"its name {skill.name!r} is not its folder's, {folder.name!r}")
     return skill
 
 
@@ -199,42 +205,19 @@ def _quoted(value: str) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
-def _frontmatter(lines: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    values: dict[str, str] = {}
-    metadata: dict[str, str] = {}
-    table = values
-    for number, line in enumerate(lines):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _KEY.fullmatch(line.rstrip())
-        if match is None or (match["indent"] and table is values):
-            raise _refused(f"line {number + 2} of its frontmatter is not `key: value`")
-        table = metadata if match["indent"] else values
-        if match["key"] == "metadata" and not match["indent"] and not match["value"]:
-            table = metadata
-            continue
-        if match["key"] in table:
-            raise _refused(f"{match['key']} stands twice in its frontmatter")
-        table[match["key"]] = _scalar(match["value"] or "")
-    return values, metadata
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name, "")
+    if not isinstance(value, str):
+        raise refused(f"its {name} is no text")
+    return value.strip()
 
 
-def _scalar(value: str) -> str:
-    """A plain, single-quoted or double-quoted scalar on one line."""
-    try:
-        if value.startswith('"'):
-            return str(json.loads(value))
-    except ValueError as error:
-        raise _refused("a double-quoted value cannot be read") from error
-    if value.startswith("'"):
-        inner = value[1:-1]
-        if len(value) < len("''") or not value.endswith("'") or "'" in inner.replace("''", ""):
-            raise _refused("a single-quoted value cannot be read")
-        return inner.replace("''", "'")
-    if value[:1] in tuple("[]{}&*!|>%@`,") or ": " in value or " #" in value:
-        raise _refused("its frontmatter uses more of YAML than the standard needs")
-    return value
-
-
-def _refused(reason: str) -> StoreError:
-    return StoreError(f"a SKILL.md is refused: {reason}", "see agentskills.io/specification")
+def _metadata(value: object, path: str = "") -> dict[str, str]:
+    """Strings to strings; what others nest is flattened, their lists are joined."""
+    if isinstance(value, dict):
+        parts = (_metadata(v, f"{path}.{k}" if path else str(k)) for k, v in value.items())
+        return {key: told for part in parts for key, told in part.items()}
+    if not path and value:
+        raise refused("its metadata is no mapping")
+    told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return {path: told} if path else {}

@@ -61,17 +61,59 @@ def test_what_other_tools_write_is_read():
     assert (skill.license, skill.body) == ("MIT", "# Body")
 
 
+def test_what_people_write_in_their_frontmatter_is_read():
+    text = """---
+name: pdf-forms  # the folder's
+description: >-
+  Fills PDF forms: use when
+  a form is to be filled.
+
+  Not for scans.
+license: |
+  MIT
+  for all
+allowed-tools:
+  - Bash(git:*)
+  - Read
+metadata:
+  version: 1.0
+  tags: [pdf, "forms"]
+  author:
+    name: 'Ada'
+compatibility: "needs \\u0070dftk
+  installed"
+---
+# Body
+"""
+    skill = parse(text)
+    assert skill.description == "Fills PDF forms: use when a form is to be filled.\nNot for scans."
+    assert (skill.license, skill.allowed_tools) == ("MIT\nfor all", "Bash(git:*) Read")
+    assert skill.compatibility == "needs pdftk installed"
+    assert skill.metadata == {"version": "1.0", "tags": "pdf, forms", "author.name": "Ada"}
+    assert parse(emit(skill)).metadata == skill.metadata
+
+
 @pytest.mark.parametrize(
     ("front", "reason"),
     [
         ("name: x\ndescription: &a b", "more of YAML"),
         ("name: x\ndescription: !!python/object:os.system b", "more of YAML"),
-        ("name: x\ndescription: |\n  b", "more of YAML"),
-        ("name: x\ndescription: [b]", "more of YAML"),
-        ('name: x\ndescription: "b', "double-quoted"),
+        ("name: x\ndescription: *b", "more of YAML"),
+        ("name: x\ndescription: !!str b", "more of YAML"),
+        ("name: x\ndescription: [b]", "its description is no text"),
+        ('name: x\ndescription: "b', "no YAML at line 3"),
+        ("name: x\ndescription: Use when: always", "no YAML at line 3"),
+        ("name: x\ndescription: b\nmetadata: [a]", "its metadata is no mapping"),
+        ("name: x\ndescription: b\n? [a]\n: b", "a key of its frontmatter is no text"),
+        ("- name", "no mapping"),
+        ("", "no mapping|not one YAML document"),
+        ("name: x\n...\na: b", "not one YAML document|no YAML"),
+        ("a: " + "[" * 50 + "]" * 50, "more than 5 deep"),
+        ("a: " + "[" * 9_000, "no YAML|deep"),
+        ("a: " + "b" * 20_000, "longer than 16,000"),
         ("name: x\ndescription: b\nhooks: c", "unknown fields: hooks"),
         ("name: x\ndescription: b\nname: y", "twice"),
-        ("name: x\n  nested: y\ndescription: b", "not `key: value`"),
+        ("name: x\n  nested: y\ndescription: b", "no YAML at line 3"),
         ("name: X\ndescription: b", "a-z, 0-9"),
         ("name: x", "no description"),
         (f"name: {'x' * 65}\ndescription: b", "longer than 64"),
