@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from evo_agent.cli import fix, learn, output, recall, runs, setup, skills
+from evo_agent.cli import fix, learn, memory, output, recall, runs, setup, skills
 from evo_agent.core.errors import EvoError
 
 INTERRUPTED = 130  # the shell's number for a process ended by Ctrl-C
@@ -53,6 +53,7 @@ def _root(
 app.command("fix")(fix.command)
 app.command("learn")(learn.command)
 app.command("recall")(recall.command)
+app.add_typer(memory.app, name="memory")
 app.add_typer(runs.app, name="runs")
 app.add_typer(skills.app, name="skills")
 app.command("init")(setup.init)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from evo_agent.memory import purge, views
+from evo_agent.memory.appending import begin_anew, last, numbers, purged
 from evo_agent.memory.appending import event as append_event
-from evo_agent.memory.appending import last, numbers, purged
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import Record, State, Trust, canonical, precedence
 from evo_agent.memory.rows import Change
@@ -75,7 +75,7 @@ def _records(connection: sqlite3.Connection, records: Sequence[Record], *, copie
     known = set(numbers(connection, [record.id for record in records]))
     gone = purged(connection)
     run = f"import-{uuid.uuid4().hex}"
-    taken, sequence = Taken(), 0
+    taken, sequence, anew = Taken(), 0, False
     for record in records:
         if record.id in gone:
             taken += Taken(left_out=1)
@@ -90,10 +90,12 @@ def _records(connection: sqlite3.Connection, records: Sequence[Record], *, copie
             sequence += 1
             data = views.laid(record).data
             position = append_event(connection, (run, sequence), ("record", record.id), data)
-            views.replace(connection, position, record)
+            anew |= views.replace(connection, position, record)
             taken += Taken(copies=1)
         else:
             taken += Taken(known=1)
+    if anew:
+        begin_anew(connection)
     return taken
 
 

@@ -40,6 +40,11 @@ class Purged:
     events: int = 0
 
 
+def fresh() -> str:
+    """Part of a run's name that no other has."""
+    return uuid.uuid4().hex
+
+
 def holding(journal: Journal, text: str) -> tuple[str, ...]:
     """Ids of the records that hold a text anywhere, in order of arrival."""
     with journal.transaction(write=False) as connection:
@@ -66,7 +71,7 @@ def bury(journal: Journal, ids: Collection[str], text: str = "") -> Purged:
         ids: of the records.
         text: blackened wherever another event quotes it.
     """
-    run = f"purge-{uuid.uuid4().hex}"
+    run = f"purge-{fresh()}"
     with journal.transaction() as connection:
         names: list[str] = []
         stones: list[dict[str, str]] = []

@@ -18,10 +18,12 @@ from evo_agent.core.protocols import Model
 from evo_agent.core.types import Query, Recalled
 from evo_agent.memory import explanations, guardrails, history, lifecycle, links
 from evo_agent.memory.bodies import Kind, Skill
+from evo_agent.memory.custody import Custody
 from evo_agent.memory.embed import Embedder, open_embedder
 from evo_agent.memory.explanations import Budget, ExplainReport
 from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.failures import learn_failures
+from evo_agent.memory.foreign_recall import ForeignRecall
 from evo_agent.memory.folders import SkillFolders, skill_file
 from evo_agent.memory.history import LearnProgress, LearnReport
 from evo_agent.memory.inspect import MemoryStats, explain, stats
@@ -57,6 +59,7 @@ class Memory:
         rules: of the lifecycle: memory.quarantine, merge_cosine, cap, idle_days.
 
     Attributes:
+        custody: looks into it, carries it, forgets, purges, mends and checks.
         upkeep: validates, quarantines, merges, caps and archives; says what it did.
     """
 
@@ -77,7 +80,9 @@ class Memory:
         self._noticed: set[str] = set()
         self._recall = Recall(journal, embedder, folder / "index", self._say)
         self._folders = SkillFolders(journal, self._say)
+        self.custody = Custody(journal, folder, self._folders, self._recall.close, self.index)
         self.library = SkillLibrary(journal, self._folders)
+        self._foreign = ForeignRecall()
 
     @classmethod
     def open(
@@ -105,7 +110,9 @@ class Memory:
         chosen = open_embedder(embedder)
         memory = cls(Journal(folder), chosen, folder, notice, rules)
         if repo is not None:
-            memory._recall.past.attach(open_repository(repo))
+            repository = open_repository(repo)
+            memory._recall.past.attach(repository)
+            memory._foreign.attach(repository)
         return memory
 
     def __enter__(self) -> Self:
@@ -143,6 +150,7 @@ class Memory:
         """
         repository = self._recall.past.at(repo_root) or open_repository(repo_root)
         self._recall.past.attach(repository)
+        self._foreign.attach(repository)
         report = history.learn(
             self._journal,
             repository,
@@ -192,7 +200,8 @@ class Memory:
             StoreError: the journal cannot be read.
             ModelError: the embedder fails.
         """
-        return tuple(recalled(found) for found in self._recall.find(query))
+        found = tuple(recalled(found) for found in self._recall.find(query))
+        return self._foreign.added(found, query)
 
     def guardrails(self, query: Query) -> tuple[Rule, ...]:
         """The rules that act at `query.base`, for a run to hold its actions against.

@@ -106,6 +106,9 @@ def replace(connection: sqlite3.Connection, position: int, record: Record) -> bo
         connection: in a transaction.
         position: of the event that holds the copy.
         record: the copy: same id, so same content, but another envelope.
+
+    Returns:
+        Whether what recall derives from the views has to be made anew for it.
     """
     number, before, data = present(connection, record.id)
     if precedence(before) <= precedence(record):
@@ -119,7 +122,7 @@ def replace(connection: sqlite3.Connection, position: int, record: Record) -> bo
     sql = "INSERT INTO search (search, rowid, title, paths, text, diff) VALUES ('delete',?,?,?,?,?)"
     connection.execute(sql, (number, *old.search))
     _search(connection, number, new)
-    return True
+    return (old.columns[-1], old.search) != (new.columns[-1], new.search)
 
 
 def rebuild(connection: sqlite3.Connection) -> None:

@@ -38,7 +38,7 @@ def _help(*path: str) -> str:
 
 def _subcommand(words: list[str]) -> list[str]:
     """The leading words that name a command: `runs list`, `fix`."""
-    deep = words[0] in ("runs", "skills")
+    deep = words[0] in ("memory", "runs", "skills")
     return words[:2] if deep else words[:1]
 
 

@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy():
 
 def test_every_command_has_help(evo: Any):
     top = evo("--help").out
-    for command in ("fix", "learn", "recall", "runs", "skills", "init", "doctor", "demo"):
+    for command in ["fix", "learn", "recall", "memory", "runs", "skills", "init", "doctor", "demo"]:
         assert f"\n  {command} " in top
         shown = evo(command, "--help")
         assert shown.code == 0
