@@ -144,9 +144,8 @@ def reading(
     )
     assert rival.stdin is not None
     assert rival.stdout is not None
-    for number in range(rounds):
+    for turn, number in enumerate((0, *range(rounds))):
         part = shas[number * step : number * step + size]
-        commits += len(part)
         started = time.perf_counter()
         mine = sum(
             len(c.message) + len(c.patch) + c.cut
@@ -156,6 +155,9 @@ def reading(
         rival.stdin.write(" ".join(part) + "\n")
         rival.stdin.flush()
         theirs, their_size = rival.stdout.readline().split()
+        if not turn:  # both are warm now
+            continue
+        commits += len(part)
         spent["evo"] += ours
         spent["pydriller"] += float(theirs)
         print(

@@ -107,14 +107,12 @@ class _Crew:
         self._ahead = AHEAD * count
         self._ready: dict[int, Chunk] = {}
         self._workers: dict[Connection, _Worker] = {}
-        with suppress(OSError):  # no more processes: fewer do, or none
-            for _ in range(count):
-                worker = _Worker(job)
-                self._workers[worker.line] = worker
+        self._count = count
 
     def chunks(self) -> Iterator[Chunk]:
         """Every chunk, in order."""
         try:
+            self._start()
             for number in range(len(self._chunks)):
                 self._hand_out(number)
                 while number not in self._ready:
@@ -124,6 +122,12 @@ class _Crew:
         finally:
             for worker in self._workers.values():
                 worker.close()
+
+    def _start(self) -> None:
+        with suppress(OSError):  # no more processes: fewer do, or none
+            for _ in range(self._count):
+                worker = _Worker(self._job)
+                self._workers[worker.line] = worker
 
     def _hand_out(self, wanted: int) -> None:
         """Keep every worker busy, but not so far ahead that memory fills."""
