@@ -13,14 +13,14 @@ from evo_agent.core.config import MemoryConfig
 from evo_agent.core.errors import StoreError
 from evo_agent.memory import admit, replay
 from evo_agent.memory.bodies import Episode, Insight, Kind
-from evo_agent.memory.credit import Trial, trials
+from evo_agent.memory.credit import CONTROL, MEMORY, Trial, trials
 from evo_agent.memory.embed import Embedder, Vector
 from evo_agent.memory.evidence import Evidence
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.records import Record, State
 from evo_agent.memory.reflect import quarantines
 from evo_agent.memory.rows import Change, Stored, added
-from evo_agent.memory.schedule import reuse, worth
+from evo_agent.memory.schedule import control_share, drawn, reuse, worth
 from evo_agent.memory.states import ASLEEP, transition
 
 DAY = 86_400.0
@@ -112,6 +112,14 @@ class Upkeep:
                 elif skipped.isdisjoint(step.ids) and (dry or self._apply(name, changes)):
                     done.append(step)
         return UpkeepReport(tuple(done), tuple(unsupported), dry)
+
+    def arm(self, repo: str, run: str) -> str:
+        """Whether a run that is about to start works with memory, or in the control arm.
+
+        The share is memory.control, higher while a repository is new (memory.schedule).
+        """
+        share = control_share(len(trials(self._journal, repo)), self._config.control)
+        return CONTROL if drawn(run, share) else MEMORY
 
     def admit(self, record: Record) -> str:
         """Add a record by hand, and merge it with what says the same.

@@ -8,6 +8,8 @@ from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Rule, RuleSource
 from evo_agent.core.protocols import Recaller
 from evo_agent.core.types import Query, Recalled, to_json
+from evo_agent.memory.credit import CONTROL, MEMORY
+from evo_agent.memory.store import Memory
 from evo_agent.tasks.runs import Start
 
 
@@ -51,3 +53,21 @@ def run_rules(start: Start, log: RunLog, memory: Recaller | None) -> tuple[Rule,
         lambda rules: [to_json(rule) for rule in rules],
         lambda raw: tuple(from_json(Rule, rule) for rule in raw),
     )
+
+
+def drawn_arm(log: RunLog, memory: Memory | None, repo: str, share: float) -> str:
+    """The arm of the run, memory or control; its log has it, so that it resumes in the same one.
+
+    Args:
+        log: the run's.
+        memory: None: there is none to switch off.
+        repo: the repository's identity.
+        share: memory.control.
+    """
+    if memory is None or share <= 0:
+        return MEMORY
+    request = {"repo": repo}
+    arm = log.call("arm", request, lambda: memory.upkeep.arm(repo, log.folder.name), str, str)
+    if arm == CONTROL:
+        log.emit("progress", text="this run works without memory, to measure what memory is worth")
+    return arm

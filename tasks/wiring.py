@@ -14,6 +14,7 @@ from evo_agent.core.guard import Guard
 from evo_agent.core.protocols import Model, Recaller, Solver, TestRunner
 from evo_agent.core.recorded import RecordedMemory, RecordedModel, RecordedSandbox, RecordedTests
 from evo_agent.core.types import Recalled, to_json
+from evo_agent.memory.credit import MEMORY
 from evo_agent.memory.store import Memory, RunFacts
 from evo_agent.sandboxes.select import available_backends, open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
@@ -23,7 +24,7 @@ from evo_agent.tasks.environment import Environment, prepare
 from evo_agent.tasks.fix import Bench
 from evo_agent.tasks.issue import make_task
 from evo_agent.tasks.knowledge import open_memory
-from evo_agent.tasks.remembered import NoMemory, run_rules
+from evo_agent.tasks.remembered import NoMemory, drawn_arm, run_rules
 from evo_agent.tasks.results import Attempt, FixRequest, Written
 from evo_agent.tasks.runs import Start, exclusive, new_run
 from evo_agent.tasks.seal import SEAL, refuse_links, seal
@@ -109,7 +110,9 @@ def open_bench(
     """
     repository = open_repository(start.task.repo)
     kept = None if memory is not None else _memory(start.config, repository, log, stack)
-    solver = _solver(start, log, model, memory or kept)
+    arm = drawn_arm(log, kept, repository.identity, start.config.memory.control)
+    asked = memory or (kept if arm == MEMORY else None)
+    solver = _solver(start, log, model, asked)
     opened = _open_workspace(start, repository, log)
     base_tree = opened.workspace.host.text("rev-parse", f"{start.task.base}^{{tree}}")
     sandbox = _sandbox(start.config, opened, log, stack, base_tree)
@@ -130,8 +133,8 @@ def open_bench(
         tests=RecordedTests(opened.tests),
         solver=solver,
         verifier=verifier,
-        memory=RecordedMemory(memory or kept or NoMemory(), log, repository.identity),
-        write_back=_writer(start, repository, log, solver.name, kept),
+        memory=RecordedMemory(asked or NoMemory(), log, repository.identity),
+        write_back=_writer(start, repository, log, (solver.name, arm), kept),
         deliver=_deliverer(start, repository, log) if memory is None else lambda _: "",
     )
 
@@ -234,8 +237,10 @@ def _sandbox(
 
 
 def _writer(
-    start: Start, repository: Repository, log: RunLog, solver: str, memory: Memory | None
+    start: Start, repository: Repository, log: RunLog, who: tuple[str, str], memory: Memory | None
 ) -> Callable[[Attempt, tuple[Recalled, ...], int], Written]:
+    solver, arm = who
+
     def write_back(best: Attempt, recalled: tuple[Recalled, ...], evidence: int) -> Written:
         if memory is None:
             return Written()
@@ -251,6 +256,7 @@ def _writer(
                 time=time(),
                 log=log.folder,
                 solver=solver,
+                arm=arm,
             )
         )
         return Written(kept.episode_id, kept.skill_id, kept.skill_name, kept.promoted)
