@@ -231,9 +231,10 @@ def _take(kept: bytearray, data: bytes) -> int:
 
 def _parse(data: bytes, cut: int) -> Commit | None:
     fields = data.split(b"\0", _FIELDS)
-    if len(fields) <= _FIELDS:
+    if len(fields) < _FIELDS:
         return None
-    sha, parents, authored, message, rest = fields
+    sha, parents, authored, message = fields[:_FIELDS]
+    rest = fields[_FIELDS] if len(fields) > _FIELDS else b""  # a message of megabytes cuts it off
     files, patch = _raw_entries(rest)
     text, exact = _decoded(patch)
     said, said_exact = _decoded(message)

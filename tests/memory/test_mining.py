@@ -268,3 +268,23 @@ def miners() -> list[tuple[int, int, str]]:
         if "evo_agent.memory.miner" in command and entry.name.isdigit():
             found.append((int(entry.name), int(parent), command))
     return found
+
+
+def test_a_message_of_megabytes_is_cut_and_its_commit_stored(
+    repo_factory: RepoFactory, tmp_path: Path
+):
+    repo = repo_factory(({"a.py": "x\n"}, "start"))
+    said = b"Endless\n\n" + b"and so on " * 300_000
+    script = (
+        b"commit refs/heads/main\ncommitter A <a@b> 1700000000 +0000\ndata %d\n%s\n"
+        b"from refs/heads/main^0\nM 100644 inline b.py\ndata 2\ny\n\n" % (len(said), said)
+    )
+    subprocess.run(["git", "-C", str(repo), "fast-import", "--quiet"], input=script, check=True)
+    with Journal(tmp_path / "memory") as journal:
+        report = history.learn(journal, open_repository(repo))
+        endless = journal.listed()[0].record.body
+    assert (report.seen, report.added, report.cut) == (2, 2, 1)
+    assert report.dropped > 1_900_000
+    assert isinstance(endless, Episode)
+    assert endless.title == "Endless"
+    assert endless.problem.endswith("more characters]")
