@@ -225,6 +225,10 @@ def _happened(event: JournalEvent) -> str:
             what = f"{event.data.get('from')} → {event.data['to']}: {event.data.get('why', '')}"
         case "credit":
             what = f"{'win' if event.data['win'] else 'loss'} ({event.data.get('grade', '')})"
+        case "observed":
+            what = "confirmed by a run" if event.data["held"] else "refuted by a run"
+        case "evidence":
+            what = f"seen again: {', '.join(map(str, event.data['ids']))}"
         case "skill-written":
             what = f"written to {event.data['folder']}"
         case _:

@@ -120,7 +120,8 @@ def test_a_law_is_evaluated_only_when_active_and_a_refuted_one_loses_weight(
         assert standing(memory._journal, inactive).weight == 1 / 2
     memory.record_run(run_of(make_run, 2, ("test_a",)))  # the same run again
     assert standing(memory._journal, true).active == 3
-    assert "observed" in memory.why(true)
+    assert "refuted by a run" in memory.why(true)
+    assert "confirmed by a run" in memory.why(true)
 
 
 def test_a_law_that_surely_fails_more_often_than_not_is_quarantined(
