@@ -23,8 +23,8 @@ from evo_agent.memory.embed import Embedder, open_embedder
 from evo_agent.memory.explanations import Budget, ExplainReport
 from evo_agent.memory.facts import RunFacts
 from evo_agent.memory.failures import learn_failures
-from evo_agent.memory.foreign_recall import ForeignRecall
 from evo_agent.memory.folders import SkillFolders, skill_file
+from evo_agent.memory.foreign_recall import ForeignRecall
 from evo_agent.memory.history import LearnProgress, LearnReport
 from evo_agent.memory.inspect import MemoryStats, explain, stats
 from evo_agent.memory.journal import Journal
