@@ -69,10 +69,17 @@ _ASSIGNED_WORDS = (
     *("private-key", "privatekey", "access_token", "access-token", "accesstoken", "auth_token"),
     *("auth-token", "authtoken", "api_token", "api-token", "apitoken"),
 )
-# Control characters, and direction overrides, which hide what a text says (Trojan Source,
-# CVE-2021-42574); tab and line feed stay.
+# Control characters, direction marks, which hide what a text says (Trojan Source,
+# CVE-2021-42574), and what has no width: a person does not see it, a model reads it (tags and
+# variation selectors can spell whole sentences). Tab, line feed and the selectors that emoji use
+# stay; joiners go, at the price of some scripts' ligatures.
 _CONTROL = dict.fromkeys(
-    [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    [
+        *(*range(9), *range(11, 32), *range(127, 160)),
+        *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFEFF, 0xFFA0),
+        *(*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)),
+        *(*range(0xFFF0, 0xFFFC), *range(0xE0000, 0xE01F0)),
+    ]
 )
 _SHORT = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -136,11 +136,11 @@ def _before(report: TestReport | None, limit: int) -> str:
 
 def _record(record: Recalled, limit: int) -> str:
     head = f"[{short(record.id)}] {record.kind}, {record.state}, trust: {record.trust}"
-    why = f"why: {record.why}" if record.why else ""
-    body = f"{record.title}\n{shortened(record.text, limit)}"
+    why = f"why: {record.why}\n" if record.why else ""  # names files: as foreign as the text
+    body = f"{why}{record.title}\n{shortened(record.text, limit)}"
     if record.diff and record.diff not in record.text:
         body += f"\n{_told(record)}\n{shortened(record.diff, limit)}"
-    return "\n".join(filter(None, (head, why, fenced(body, f"memory {short(record.id)}"))))
+    return f"{head}\n{fenced(body, f'memory {short(record.id)}')}"
 
 
 def _told(record: Recalled) -> str:
