@@ -94,9 +94,9 @@ def _views(journal: Journal, folder: Path) -> Iterator[Finding]:
         tempfile.TemporaryDirectory(prefix="verify-", dir=folder) as scratch,
         closing(sqlite3.connect(Path(scratch) / "copy.sqlite", isolation_level=None)) as copy,
     ):
+        copy.execute("PRAGMA synchronous = OFF")
         with closing(sqlite3.connect(journal.path)) as source:
             source.backup(copy)
-        copy.execute("PRAGMA synchronous = OFF")
         copy.execute("BEGIN")
         views.rebuild(copy)
         copy.execute("COMMIT")

@@ -104,13 +104,13 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:  # before anything is written: a newer evo may keep its file in another way
+        raise StoreError(f"{path} was written by a newer evo (format {found})", "upgrade evo")
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on the disk
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > VERSION:
-        raise StoreError(f"{path} was written by a newer evo (format {found})", "upgrade evo")
     if found == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
