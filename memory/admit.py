@@ -8,7 +8,6 @@ belongs to the embedder (EvolveR's 0.85 to its own); bench/merging.py measures i
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 from evo_agent.memory.bodies import Insight
 from evo_agent.memory.embed import Vector
@@ -68,14 +67,10 @@ def clusters(
     Complete linkage: a chain of small steps does not make its ends the same. Nearest pairs come
     first, and equal ones by id, so the same records give the same clusters.
     """
-    near: list[tuple[float, Stored, Stored]] = []
-    for one, other in combinations(sorted(group, key=lambda s: s.record.id), 2):
-        cosine = _cosine(vectors.get(one.record.id), vectors.get(other.record.id))
-        if cosine >= least:
-            near.append((cosine, one, other))
+    near = sorted(_near(sorted(group, key=lambda s: s.record.id), vectors, least), key=_nearest)
     close = {frozenset((a.record.id, b.record.id)) for _, a, b in near}
     homes: dict[str, list[Stored]] = {}
-    for _, one, other in sorted(near, key=lambda n: (-n[0], n[1].record.id, n[2].record.id)):
+    for _, one, other in near:
         mine = homes.setdefault(one.record.id, [one])
         theirs = homes.setdefault(other.record.id, [other])
         pairs = (frozenset((a.record.id, b.record.id)) for a in mine for b in theirs)
@@ -83,6 +78,27 @@ def clusters(
             mine += theirs
             homes.update((stored.record.id, mine) for stored in theirs)
     return list({id(home): home for home in homes.values() if len(home) > 1}.values())
+
+
+def _near(
+    ordered: Sequence[Stored], vectors: Mapping[str, Vector | None], least: float
+) -> list[tuple[float, Stored, Stored]]:
+    """Pairs from a cosine on, each once."""
+    import numpy as np
+
+    known = [(s, v) for s in ordered if (v := vectors.get(s.record.id)) is not None]
+    if len(known) < 2:  # noqa: PLR2004 - a pair
+        return []
+    matrix = np.asarray([vector for _, vector in known], dtype=np.float64)
+    cosines = np.triu(matrix @ matrix.T, 1)
+    return [
+        (float(cosines[a, b]), known[a][0], known[b][0])
+        for a, b in np.argwhere((cosines >= least) & (cosines > 0)).tolist()
+    ]
+
+
+def _nearest(pair: tuple[float, Stored, Stored]) -> tuple[float, str, str]:
+    return (-round(pair[0], 9), pair[1].record.id, pair[2].record.id)
 
 
 def merged(cluster: Sequence[Stored]) -> Record:
@@ -112,24 +128,53 @@ def merged(cluster: Sequence[Stored]) -> Record:
 
 
 def merging(journal: Journal, cluster: Sequence[Stored], run: str) -> list[Change]:
-    """The events that merge a cluster: the new record, its state, its credit, the old ones' end."""
-    new = merged(cluster)
+    """The events that merge a cluster: the one that stays, its state and credit, the others' end.
+
+    Two plain records become a new one. One that was merged before takes others in, and stays.
+    """
+    first = min(cluster, key=_rank)
+    if _merged_before(first):
+        heir, others, arrival = first.record.id, [s for s in cluster if s is not first], []
+    else:
+        new = merged(cluster)
+        heir, others, arrival = new.id, list(cluster), _arrival(journal, new, cluster, run)
+    ends = (
+        Change(end.kind, end.record, {**end.data, "into": heir})
+        for stored in others
+        for end in [transition(stored, State.ARCHIVED, run, f"merged into {heir[:12]}")]
+    )
+    taken = [stored.record.id for stored in others]
+    return [
+        *arrival,
+        Change("merged", heir, {"from": taken, "run": run}),
+        *_inherited(journal, others, heir),
+        *ends,
+    ]
+
+
+def heir(journal: Journal, record_id: str) -> str:
+    """The record that a merged one became part of; itself when it was not merged."""
+    seen: set[str] = set()
+    while record_id not in seen:
+        seen.add(record_id)
+        moves = journal.events(record=record_id, kind="state")
+        record_id = str(moves[-1].data.get("into", record_id)) if moves else record_id
+    return record_id
+
+
+def _arrival(journal: Journal, new: Record, cluster: Sequence[Stored], run: str) -> list[Change]:
+    """The events that bring the merged record in, as far along as the best of its cluster."""
     best = min((stored.state for stored in cluster), key=_STATES.index)
     path = {State.ACTIVE: (State.VALIDATED, State.ACTIVE), State.VALIDATED: (State.VALIDATED,)}
-    names = ", ".join(stored.record.id[:12] for stored in cluster)
-    why = f"merged from {names}"
     known = journal.get(new.id)
     start = known.state if known is not None else new.state
     again = (State.CANDIDATE,) if start in ASLEEP else ()
-    return [
-        added(new),
-        *steps(new.id, start, (*again, *path.get(best, ())), run, why),
-        *_inherited(journal, cluster, new.id),
-        *(
-            transition(stored, State.ARCHIVED, run, f"merged into {new.id[:12]}")
-            for stored in cluster
-        ),
-    ]
+    why = f"merged from {', '.join(stored.record.id[:12] for stored in cluster)}"
+    return [added(new), *steps(new.id, start, (*again, *path.get(best, ())), run, why)]
+
+
+def _merged_before(stored: Stored) -> bool:
+    return isinstance(stored.record.body, Insight) and bool(stored.record.body.merged)
 
 
 def _inherited(journal: Journal, cluster: Sequence[Stored], heir: str) -> Iterator[Change]:
@@ -143,20 +188,15 @@ def _inherited(journal: Journal, cluster: Sequence[Stored], heir: str) -> Iterat
                 yield Change("observed", heir, event.data)
 
 
-def _rank(stored: Stored) -> tuple[int, int, int, float, str]:
+def _rank(stored: Stored) -> tuple[int, int, int, int, float, str]:
     """Trust before everything: what a model words never outranks a human's or a verified record."""
     record = stored.record
     trust, state = _OUTRANKS.index(record.trust), _STATES.index(stored.state)
-    return (trust, state, -stored.uses, record.created, record.id)
+    settled = 0 if _merged_before(stored) else 1
+    return (trust, settled, state, -stored.uses, record.created, record.id)
 
 
 def _turns(text: str) -> tuple[str, ...]:
     """What must not differ between two sentences that say the same."""
     words = sorted(match.lower() for match in _TURNS.findall(text))
     return (" ".join(words), " ".join(sorted(set(_EXACT.findall(text)))))
-
-
-def _cosine(one: Vector | None, other: Vector | None) -> float:
-    if one is None or other is None:
-        return -1.0
-    return sum(a * b for a, b in zip(one, other, strict=True))

@@ -126,12 +126,23 @@ def trials(journal: Journal, repo: str) -> list[Trial]:
     return list(found.values())
 
 
-def account(journal: Journal, record_id: str) -> Credit:
-    """A record's credit, from the journal."""
+def account(
+    journal: Journal, record_id: str, known: dict[str, list[Trial]] | None = None
+) -> Credit:
+    """A record's credit, from the journal.
+
+    Args:
+        journal: open.
+        record_id: whole.
+        known: control runs by repository, filled as they are read: for many records in a row.
+    """
     uses = _uses(journal.events(record=record_id))
+    controls = known if known is not None else {}
     repos = sorted({use.repo for use in uses if use.repo})
-    controls = [t for repo in repos for t in trials(journal, repo) if t.arm == CONTROL]
-    return credit(uses, controls)
+    for repo in repos:
+        if repo not in controls:
+            controls[repo] = [t for t in trials(journal, repo) if t.arm == CONTROL]
+    return credit(uses, [trial for repo in repos for trial in controls[repo]])
 
 
 def credit(uses: Sequence[Trial], controls: Sequence[Trial]) -> Credit:

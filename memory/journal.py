@@ -162,13 +162,21 @@ class Journal:
         return {s.number: s for s in self._stored(f"WHERE r.number IN ({wanted})")}
 
     def listed(
-        self, *, kind: str = "", repo: str = "", origin: str = "", limit: int = -1
+        self,
+        *,
+        kind: str = "",
+        repo: str = "",
+        origin: str = "",
+        limit: int = -1,
+        live: bool = False,
     ) -> list[Stored]:
-        """Records, newest arrivals first."""
+        """Records, newest arrivals first; of the live ones, none is quarantined or archived."""
         return self._stored(
             "WHERE (?1 = '' OR r.kind = ?1) AND (?2 = '' OR r.repo = ?2) "
-            "AND (?3 = '' OR r.origin = ?3) ORDER BY r.number DESC LIMIT ?4",
-            *(kind, repo, origin, limit),
+            "AND (?3 = '' OR r.origin = ?3) "
+            "AND (?5 = 0 OR r.state NOT IN ('quarantined', 'archived')) "
+            "ORDER BY r.number DESC LIMIT ?4",
+            *(kind, repo, origin, limit, int(live)),
         )
 
     def after(self, number: int, limit: int) -> list[Stored]:

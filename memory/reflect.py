@@ -68,11 +68,12 @@ def quarantines(
     journal: Journal, ids: Iterable[str], run: str, rules: Sequence[str]
 ) -> Iterator[Change]:
     """Steps into quarantine for the records that a rule turns out."""
+    controls: dict[str, list[Trial]] = {}
     for record_id in ids:
         stored = journal.get(record_id)
         if stored is None or stored.state in ASLEEP:
             continue
-        why = reason(account(journal, record_id), rules)
+        why = reason(account(journal, record_id, controls), rules)
         if why:
             yield transition(stored, State.QUARANTINED, run, why)
 
@@ -138,11 +139,20 @@ def _confirms(rule: Stored, one: Case) -> bool:
 def _induce(
     journal: Journal, insights: Sequence[Stored], cases: Sequence[Case], found: Reflection
 ) -> None:
-    known = [stored for stored in insights if _type(stored) == "rule"]
+    present = [stored for stored in insights if _type(stored) == "rule"]
+    known = [version for rule in present for version in _versions(journal, rule)]
     for rule, support in induction.induce(cases, known):
         found.changes += _brought(journal, rule, cases[-1].run)
         found.changes += [laws.observed(rule.id, c.run, held=True) for c in support]
         found.learnt.append(rule.id)
+
+
+def _versions(journal: Journal, rule: Stored) -> Iterator[Stored]:
+    """A rule and those it was revised from: none of them is induced again."""
+    version: Stored | None = rule
+    while version is not None:
+        yield version
+        version = journal.get(version.record.parent_id) if version.record.parent_id else None
 
 
 def _playbook(
@@ -163,6 +173,8 @@ def _playbook(
 def _brought(journal: Journal, new: Record, run: str) -> list[Change]:
     """The events that bring a record in, or back if it was there once and left."""
     known = journal.get(new.id)
+    if known is not None and known.state is State.QUARANTINED:
+        return []  # it comes back only by a person's step
     path = (State.CANDIDATE, State.VALIDATED)
     state = known.state if known is not None else new.state
     why = f"supported by {len(new.evidence_ids)} verdicts"

@@ -232,7 +232,7 @@ class Memory:
             return kept
         learn_failures(self._journal, facts)
         try:
-            self.upkeep.run(facts.repo, run=facts.run)
+            self.upkeep.run(facts.repo, run=facts.run, new=kept.insights)
         except EvoError as error:  # what the run left is kept; an embedder may be out of reach
             self._say(f"not kept in order: {error.cause}")
         if kept.skill_id:

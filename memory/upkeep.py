@@ -6,7 +6,7 @@ its reason, nothing is deleted, and a second time in a row finds nothing to do.
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from evo_agent.core.config import MemoryConfig
@@ -21,7 +21,7 @@ from evo_agent.memory.records import Record, State
 from evo_agent.memory.reflect import quarantines
 from evo_agent.memory.rows import Change, Stored, added
 from evo_agent.memory.schedule import control_share, drawn, reuse, worth
-from evo_agent.memory.states import ASLEEP, transition
+from evo_agent.memory.states import transition
 
 DAY = 86_400.0
 _UPKEPT = (Kind.INSIGHT, Kind.SKILL)
@@ -87,20 +87,30 @@ class Upkeep:
         self._config = config
         self._now = now
         self._vectors: dict[str, Vector | None] = {}
+        self._new: Collection[str] | None = None
 
-    def run(self, repo: str = "", *, dry: bool = False, run: str = "") -> UpkeepReport:
+    def run(
+        self,
+        repo: str = "",
+        *,
+        dry: bool = False,
+        run: str = "",
+        new: Collection[str] | None = None,
+    ) -> UpkeepReport:
         """Validate, quarantine, merge, cap and archive, in this order.
 
         Args:
             repo: of one repository only; empty: all.
             dry: say what would be done, and do nothing.
             run: the run that it follows, for the events.
+            new: ids of insights; only what one of these says is held against the others.
 
         Raises:
             StoreError: the journal cannot be written.
             ModelError: the embedder fails.
             UsageError: memory.quarantine names no rule.
         """
+        self._new = new
         name = run or f"upkeep-{uuid.uuid4().hex[:12]}"
         done: list[Step] = []
         unsupported: list[str] = []
@@ -131,22 +141,12 @@ class Upkeep:
             StoreError: the journal cannot be written.
         """
         self._journal.write(f"admit-{record.id[:12]}", [added(record)])
-        self.run(record.repo)
+        self.run(record.repo, new=[record.id])
         return self.heir(record.id)
 
     def heir(self, record_id: str) -> str:
         """The record that a merged one became part of; itself when it was not merged."""
-        seen: set[str] = set()
-        while record_id not in seen:
-            seen.add(record_id)
-            heirs = (
-                stored.record
-                for stored in self._journal.made_from(record_id)
-                if isinstance(stored.record.body, Insight)
-                and record_id in stored.record.body.merged
-            )
-            record_id = next((heir.id for heir in heirs), record_id)
-        return record_id
+        return admit.heir(self._journal, record_id)
 
     def readmit(self, record_id: str, why: str) -> None:
         """Let a quarantined or archived record be a candidate again; its account starts anew.
@@ -180,8 +180,7 @@ class Upkeep:
         return self._journal.position() > before
 
     def _live(self, repo: str, kinds: Iterable[Kind] = _UPKEPT) -> list[Stored]:
-        found = [s for kind in kinds for s in self._journal.listed(kind=kind, repo=repo)]
-        return [stored for stored in found if stored.state not in ASLEEP]
+        return [s for kind in kinds for s in self._journal.listed(kind=kind, repo=repo, live=True)]
 
     def _validate(self, repo: str, run: str) -> Iterator[tuple[Step, list[Change]]]:
         evidence = Evidence(self._journal)
@@ -207,6 +206,8 @@ class Upkeep:
     def _merge(self, repo: str, run: str) -> Iterator[tuple[Step, list[Change]]]:
         least = admit.threshold(self._embedder.name, self._config.merge_cosine)
         for group in admit.groups(self._live(repo, [Kind.INSIGHT])):
+            if self._new is not None and not any(s.record.id in self._new for s in group):
+                continue
             for cluster in admit.clusters(group, self._embedded(group), least):
                 ids = tuple(stored.record.id for stored in cluster)
                 why = f"they say the same (cosine at least {least:.2f})"
