@@ -17,7 +17,7 @@ import pickle
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from evo_agent.memory.code.past import changes, history, likeness, popularity, r
 from evo_agent.memory.code.question import question
 from evo_agent.memory.code.weights import FILES, FILES_L2, FUNCTIONS, FUNCTIONS_L2
 
-FORMAT = f"{lexemes.VERSION}.3"  # of the kept features; raised when a feature changes
+FORMAT = f"{lexemes.VERSION}.5"  # of the kept features; raised when a feature changes
 PAST = ("history", "recency", "popularity", "shuffled")
 QUICK_STEP = 6
 DRAWS = 10_000
@@ -90,8 +90,7 @@ def instance(row: Row, repository: Repository, parses: Parses) -> Instance:
     gold = [number for number, path in enumerate(held.paths) if path in lines]
     past = past_features(row, repository, ranking)
     features = np.hstack([ranking.file_features(FILE_NAMES), past])
-    score = ranking.file_parts.sum(1)
-    functions = ranking.function_features(FUNCTION_NAMES, score)
+    functions = ranking.function_features(FUNCTION_NAMES, ranking.plain)
     kept, right = candidates(ranking, lines)
     return Instance(
         row["repo"],
@@ -157,12 +156,12 @@ def instances(rows: Sequence[Row], repos: Path, cache: Path) -> list[Instance]:
     return found
 
 
-def ranks(lists: Sequence[Listed], repos: Sequence[str], l2: float) -> Any:
+def ranks(lists: Sequence[Listed], repos: Sequence[str], l2: float, unproved: int = 0) -> Any:
     """Rank of the first gold of each row, weights fitted on the other repositories' rows."""
     found = np.zeros(len(lists), int)
     for repo in sorted(set(repos)):
         others = [one for one, own in zip(lists, repos, strict=True) if own != repo]
-        weights = fitted(others or lists, l2)
+        weights = fitted(others or lists, l2, unproved)
         for number, one in enumerate(lists):
             if repos[number] == repo:
                 found[number] = rank(one, weights)
@@ -203,9 +202,11 @@ def show(label: str, place: Any, against: Any = None) -> None:
 def report(found: Sequence[Instance]) -> dict[str, float]:
     """Print the table; return the last line's figures."""
     repos = [one.repo for one in found]
-    run: Callable[[Sequence[str]], Any] = lambda names: ranks(  # noqa: E731
-        columns(found, names), repos, FILES_L2
-    )
+
+    def run(names: Sequence[str]) -> Any:
+        unproved = sum(name in PAST for name in names)
+        return ranks(columns(found, names), repos, FILES_L2, unproved)
+
     print(
         f"\n{'files (' + str(len(found)) + ' rows)':<46}MRR    R@1    R@5    R@10   gain of MRR, 95 %"
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ROUNDS = 250
 _STEP = 0.2
 _FIRST_DECAY, _SECOND_DECAY = 0.9, 0.99
-_START = 3.0  # of every weight: a temperature at which lists of hundreds are not flat
+PRIOR = 1.0  # what weights are drawn to: of few rows, equal weights are hard to beat
 _KEPT = 80  # candidates of a list that are fitted on: the best by plain sum, and the gold
 
 
@@ -33,26 +33,48 @@ def scaled(columns: "Sequence[Floats]") -> "Floats":
     return np.stack([c / peak if (peak := c.max(initial=0.0)) > 0 else c * 0 for c in columns], 1)
 
 
-def fitted(lists: Sequence[Listed], l2: float) -> "Floats":
+def fitted(lists: Sequence[Listed], l2: float, unproved: int = 0) -> "Floats":
     """Weights that make the gold likely, at 0 or more.
 
     Args:
         lists: at least one; those without gold are left out.
-        l2: penalty on the squares.
+        l2: penalty on the squares of what the weights differ from PRIOR.
+        unproved: the last so many features are drawn to 0 instead.
     """
     import numpy as np
 
-    pruned = [_pruned(one) for one in lists if one.gold]
-    weights = np.full(pruned[0].features.shape[1], _START)
+    features, outside, gold = _stacked([_pruned(one) for one in lists if one.gold])
+    prior = np.full(features.shape[2], PRIOR)
+    prior[len(prior) - unproved :] = 0.0
+    weights = prior.copy()
     first = second = np.zeros_like(weights)
     for number in range(1, _ROUNDS + 1):
-        slope = sum(_slope(one, weights) for one in pruned) / len(pruned) - l2 * weights
+        score = features @ weights + outside
+        likely = np.exp(score - score.max(1, keepdims=True))
+        likely /= likely.sum(1, keepdims=True)
+        slope = gold - np.einsum("nc,ncf->f", likely, features) / len(features)
+        slope -= l2 * (weights - prior)
         first = _FIRST_DECAY * first + (1 - _FIRST_DECAY) * slope
         second = _SECOND_DECAY * second + (1 - _SECOND_DECAY) * slope**2
         mean = first / (1 - _FIRST_DECAY**number)
         spread = np.sqrt(second / (1 - _SECOND_DECAY**number))
         weights = np.maximum(weights + _STEP * mean / (spread + 1e-8), 0.0)
     return weights
+
+
+def _stacked(lists: Sequence[Listed]) -> "tuple[Floats, Floats, Floats]":
+    """Lists side by side, filled up; minus infinity at the filling; the gold's mean features."""
+    import numpy as np
+
+    longest = max(len(one.features) for one in lists)
+    features = np.zeros((len(lists), longest, lists[0].features.shape[1]))
+    outside = np.full((len(lists), longest), -np.inf)
+    gold = np.zeros(features.shape[2])
+    for number, one in enumerate(lists):
+        features[number, : len(one.features)] = one.features
+        outside[number, : len(one.features)] = 0.0
+        gold += one.features[list(one.gold)].mean(0) / len(lists)
+    return features, outside, gold
 
 
 def rank(one: Listed, weights: "Floats") -> int:
@@ -63,15 +85,6 @@ def rank(one: Listed, weights: "Floats") -> int:
         return 0
     place = np.argsort(np.argsort(-(one.features @ weights), kind="stable"), kind="stable")
     return int(min(place[row] for row in one.gold)) + 1
-
-
-def _slope(one: Listed, weights: "Floats") -> "Floats":
-    import numpy as np
-
-    score = one.features @ weights
-    likely = np.exp(score - score.max())
-    slope: Floats = one.features[list(one.gold)].mean(0) - (likely / likely.sum()) @ one.features
-    return slope
 
 
 def _pruned(one: Listed) -> Listed:

@@ -82,12 +82,22 @@ class Ranking:
     @cached_property
     def file_parts(self) -> "Floats":
         """What each feature adds to each file's score."""
-        return self.file_features(list(FILES)) * _values(FILES)
+        return self._file_features * _values(FILES)
+
+    @cached_property
+    def _file_features(self) -> "Floats":
+        return self.file_features(list(FILES))
+
+    @cached_property
+    def plain(self) -> "Floats":
+        """Each file's score with equal weights: functions are fitted on top of no fit."""
+        total: Floats = self._file_features.sum(1)
+        return total
 
     @cached_property
     def functions(self) -> "Floats":
         """Each chunk's score."""
-        features = self.function_features(list(FUNCTIONS), self.file_parts.sum(1))
+        features = self.function_features(list(FUNCTIONS), self.plain)
         scores: Floats = features @ _values(FUNCTIONS)
         return scores
 

@@ -208,7 +208,7 @@ def test_a_repository_without_source_and_a_base_that_is_none(repo_factory: RepoF
 
 
 def test_count_bounds_the_answer(shop: Path):
-    assert len(places(shop, "discount of the basket's invoice", count=2)) == 2
+    assert len(places(shop, "discount of the basket", count=2)) == 2
 
 
 def test_hostile_sources_and_issues_are_data(repo_factory: RepoFactory):
