@@ -38,7 +38,7 @@ _SHORTEST_LINE = 15  # characters; a shorter one says too little
 _LONGEST_WHY = 300
 _FEW = 500  # new records that are read without a search
 _NEW_AT_ONCE = 5_000  # new commits that existing rules are held against
-_SAID = "reverts commit regression introduced broke broken caused follow-up"  # find by full text
+_SAID = "reverts regression introduced broke broken caused follow-up"  # find by full text
 _WORD = re.compile(r"[A-Za-z_]{3,}")
 _BLAMES = re.compile(  # bounded: a message is anybody's
     r"\b(?:regress(?:ion|ed)|introduced|broke|broken|caused|follow[- ]?up|fix(?:es|ed)?:?)\b"
