@@ -148,8 +148,6 @@ class Skill:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-_EMPTY: tuple[object, ...] = ("", (), {}, [], 0)
-
 Body = Episode | Insight | Guardrail | Skill
 _BODIES: Mapping[Kind, type[Body]] = {
     Kind.EPISODE: Episode,
@@ -186,7 +184,7 @@ def _filled(item: Body | FileChange | Hunk) -> dict[str, Any]:
     of: type = type(item)
     required = _required(of)
     values = ((name, getattr(item, name)) for name in item.__dataclass_fields__)
-    return {name: value for name, value in values if value not in _EMPTY or name in required}
+    return {name: value for name, value in values if value or value is None or name in required}
 
 
 @cache

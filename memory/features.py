@@ -39,17 +39,15 @@ def packed(record: Record, doc: Document, columns: Sequence[Sequence[str]]) -> b
         uint32 flags, uint32 length, n hashes as uint32 (ascending; marks have weight 0), their
         n weights as uint16, in halves: 8 + 6 n bytes.
     """
-    weights: Counter[str] = Counter()
+    hashed = dict.fromkeys((crc(mark) for mark in marks(record, doc)), 0)
     for halves, terms in zip(HALVES, columns, strict=True):
         for term, count in Counter(terms).items():
-            weights[term] += halves * count
-    hashed = dict.fromkeys((crc(mark) for mark in marks(record, doc)), 0)
-    for term, weight in weights.items():
-        hashed[crc(term)] = min(weight, _LARGEST)
+            number = crc(term)
+            hashed[number] = hashed.get(number, 0) + halves * count
     numbers = sorted(hashed)
     length = sum(map(len, columns))
     head = array("I", (flags(record), length, *numbers))
-    tail = array("H", [hashed[number] for number in numbers])
+    tail = array("H", [min(hashed[number], _LARGEST) for number in numbers])
     if sys.byteorder == "big":
         head.byteswap()
         tail.byteswap()

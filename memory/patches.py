@@ -58,5 +58,6 @@ def languages(paths: Sequence[str]) -> tuple[str, ...]:
 
 def _hunks(path: str, section: str) -> Iterator[Hunk]:
     for match in _HUNK.finditer(section):
-        a, b, c, d = (int(match[g]) if match[g] else 1 for g in "abcd")
-        yield Hunk(path, a, b, c, d, match["section"].strip()[:200])
+        a, b, c, d, section = match.groups()
+        old, new = (int(a), int(b or 1)), (int(c), int(d or 1))
+        yield Hunk(path, *old, *new, section.strip()[:200])

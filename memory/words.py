@@ -7,6 +7,7 @@ their commonest English endings, and nothing depends on locale or hash seed.
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import chain
 
 _WORD = re.compile(r"\w+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
@@ -35,11 +36,10 @@ def terms(text: str) -> list[str]:
     Returns:
         Whole identifiers followed by their parts, each stemmed lightly.
     """
-    found: list[str] = []
-    for word in _WORD.findall(text):
-        if len(word) <= _LONGEST:
-            found += _expanded(word)
-    return found
+    words = _WORD.findall(text)
+    if max(map(len, words), default=0) > _LONGEST:
+        words = [word for word in words if len(word) <= _LONGEST]
+    return list(chain.from_iterable(map(_expanded, words)))
 
 
 def spellings(text: str) -> dict[str, str]:
