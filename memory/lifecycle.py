@@ -79,11 +79,13 @@ def write_back(
         return WriteBack(silent=f"the verdict is {facts.verdict.grade}: nothing is learnt from it")
     run = f"run-{facts.repo[:12]}-{facts.run}"
     journal.write_once(run, lambda: _changes(journal, facts))
-    (kept,) = journal.events(run=run, kind="run")
+    kept = journal.events(run=run, kind="run")
+    if not kept:
+        return WriteBack(silent="this run was purged from memory, and does not come back")
     after = f"{run}-after"
-    journal.write_once(after, lambda: _consequences(journal, facts, kept.data, rules))
-    (meant,) = journal.events(run=after, kind="consequences")
-    return _write_back(kept.data, meant.data)
+    journal.write_once(after, lambda: _consequences(journal, facts, kept[0].data, rules))
+    meant = journal.events(run=after, kind="consequences")  # several where journals were merged
+    return _write_back(kept[0].data, meant[0].data)
 
 
 def _write_back(kept: Mapping[str, Any], meant: Mapping[str, Any]) -> WriteBack:

@@ -209,6 +209,9 @@ def test_merging_is_a_union_whichever_comes_first_and_twice_is_once(tmp_path: Pa
         used = workers[first].get(shared[0].id)
         assert used is not None
         assert (used.uses, used.wins) == (3, 1)
+        differed = workers[first].get(shared[1].id)
+        assert differed is not None
+        assert (differed.uses, differed.wins) == (1, 0)  # one run, told as a win and as a loss
         before = workers[first].listed()
         workers[first].rebuild()
         assert workers[first].listed() == before
