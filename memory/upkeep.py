@@ -102,7 +102,8 @@ class Upkeep:
         Args:
             repo: of one repository only; empty: all.
             dry: say what would be done, and do nothing.
-            run: the run that it follows, for the events.
+            run: the judged run that it follows, for the events; the lessons of that were validated
+                and who must go was quarantined with it, so only merging and the cap are left.
             new: ids of insights; only what one of these says is held against the others.
 
         Raises:
@@ -114,7 +115,8 @@ class Upkeep:
         name = run or f"upkeep-{uuid.uuid4().hex[:12]}"
         done: list[Step] = []
         unsupported: list[str] = []
-        for stage in (self._validate, self._quarantine, self._merge, self._cap, self._idle):
+        every = (self._validate, self._quarantine, self._merge, self._cap, self._idle)
+        for stage in (self._merge, self._cap) if run else every:
             skipped = {record_id for step in done for record_id in step.ids} if dry else set()
             for step, changes in stage(repo, name):
                 if not changes:
