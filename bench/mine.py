@@ -17,6 +17,7 @@ once for each, PSS once. `--quick` takes the newest 3,000 commits.
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -52,9 +53,10 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Measured:
-    """A command that ran: wall seconds, its output, the most memory of all its processes in MB."""
+    """A command that ran: wall and processor seconds, output, most memory of its processes in MB."""
 
     seconds: float
+    cpu: float
     output: str
     rss: int = 0
     pss: int = 0
@@ -104,7 +106,7 @@ def memory_of(processes: Sequence[int]) -> tuple[int, int]:
 def run(argv: Sequence[str | Path], folder: Path, *, sampled: bool = False) -> Measured:
     """Run a command with a memory of its own in `folder`, and measure."""
     env = os.environ | {"EVO_MEMORY_PATH": str(folder / "memory")}
-    started = time.perf_counter()
+    started, used = time.perf_counter(), children_cpu()
     process = subprocess.Popen(
         argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -125,7 +127,13 @@ def run(argv: Sequence[str | Path], folder: Path, *, sampled: bool = False) -> M
         sampler.join()
     if process.returncode:
         raise SystemExit(f"{argv} ended with {process.returncode}: {output[-500:]}")
-    return Measured(seconds, output, most[0] // 1024, most[1] // 1024)
+    return Measured(seconds, children_cpu() - used, output, most[0] // 1024, most[1] // 1024)
+
+
+def children_cpu() -> float:
+    """Processor seconds of all processes that were started and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def reading(
@@ -175,12 +183,14 @@ def floors(repository: Repository, head: str, limit: int) -> dict[str, float]:
     started = time.perf_counter()
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     nothing = time.perf_counter() - started
-    started = time.perf_counter()
+    started, used = time.perf_counter(), children_cpu()
     with subprocess.Popen(argv, stdout=subprocess.PIPE, bufsize=0) as process:
         assert process.stdout is not None
         while process.stdout.read(1 << 20):
             pass
-    return {"to /dev/null": nothing, "read by Python": time.perf_counter() - started}
+    seconds = time.perf_counter() - started
+    cpu = children_cpu() - used
+    return {"to /dev/null": nothing, "read by Python": seconds, "git's processor": cpu}
 
 
 def some_older(repository: Repository, count: int) -> tuple[str, int]:
@@ -250,6 +260,12 @@ def learning(repository: Repository, limit: int, folder: Path) -> dict[str, floa
         f"Python; at most {first.rss} MB RSS ({first.pss} MB PSS)"
     )
     print(f"    {first.output.strip()}")
+    cpu_floor = (before["git's processor"] + after["git's processor"]) / 2
+    print(
+        f"    processor: {first.cpu:.0f} s in all its processes, git's own {cpu_floor:.0f} s for the "
+        f"pipe: x{first.cpu / cpu_floor:.2f}; on {os.cpu_count()} free processors no less than "
+        f"x{first.cpu / cpu_floor / (os.cpu_count() or 1):.2f} of the pipe's time"
+    )
     ten = run(evo, folder)
     added = json.loads(ten.output)["added"]
     started = time.perf_counter()
@@ -265,6 +281,8 @@ def learning(repository: Repository, limit: int, folder: Path) -> dict[str, floa
         "rss_mb": first.rss,
         "pss_mb": first.pss,
         "ten_new_s": round(ten.seconds, 2),
+        "cpu_over_floor": round(first.cpu / cpu_floor, 2),
+        "ten_new_cpu_s": round(ten.cpu, 2),
         "learn_s": round(first.seconds, 1),
         "floor_s": round(floor, 1),
         "learnt_per_s": round(report["added"] / first.seconds),
