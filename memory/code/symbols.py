@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of what a parse yields; what is cached of it is made anew when it changes
 LARGEST = 1 << 20  # bytes; larger sources are generated, or data
-SECONDS = 2.0  # for one source: error recovery can be made quadratic
+SECONDS = 2.0  # of processor time for one source: error recovery can be made quadratic
 DEEPEST = 200  # levels of the tree that are looked into
 MOST = 20_000  # definitions of a source
 _LONGEST_NAME = 200  # characters
@@ -79,7 +79,7 @@ def definitions(path: str, source: bytes) -> tuple[Definition, ...]:
     language = language_of(path)
     if not language or len(source) > LARGEST or _is_deep(source):
         return ()
-    end = time.monotonic() + SECONDS
+    end = time.thread_time() + SECONDS
     tree = _parsed(language, source, end)
     if tree is None:
         return ()
@@ -91,7 +91,7 @@ def definitions(path: str, source: bytes) -> tuple[Definition, ...]:
             found.append(made)
         if len(found) == MOST:
             break
-    return tuple(found) if time.monotonic() < end else ()
+    return tuple(found) if time.thread_time() < end else ()
 
 
 def _is_deep(source: bytes) -> bool:
@@ -112,7 +112,7 @@ def _parsed(language: str, source: bytes, end: float) -> "Tree | None":
         return source[offset : offset + _READ]
 
     def too_late(*_: object) -> bool:
-        return time.monotonic() > end
+        return time.thread_time() > end
 
     try:
         parser = Parser(grammar(language)[1])
@@ -127,7 +127,7 @@ def _nodes(tree: "Tree", known: Grammar, end: float) -> "Iterator[Node]":
     depth = visited = 0
     while True:
         visited += 1
-        if visited % _CLOCK == 0 and time.monotonic() > end:
+        if visited % _CLOCK == 0 and time.thread_time() > end:
             return
         node = cursor.node
         assert node is not None
