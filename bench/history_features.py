@@ -76,7 +76,7 @@ class _Past:
 
     def by_message(
         self, touched: Callable[[Precedent], Iterable[Any]], *, diffs: bool = False
-    ) -> tuple[Scores, Scores]:
+    ) -> tuple[dict[Any, float], dict[Any, float]]:
         """Of places: resembling messages (or diffs) of changes there, summed and the best."""
         whole: dict[Any, float] = defaultdict(float)
         best: dict[Any, float] = defaultdict(float)
@@ -87,7 +87,7 @@ class _Past:
                 best[place] = max(best[place], value)
         return whole, best
 
-    def popular(self, touched: Callable[[Precedent], Iterable[Any]]) -> Scores:
+    def popular(self, touched: Callable[[Precedent], Iterable[Any]]) -> dict[Any, float]:
         found: dict[Any, float] = defaultdict(float)
         last = len(self.precedents)
         for at, one in enumerate(self.precedents):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np  # noqa: TID253 - a bench that fits needs it from the start
 from history_features import Question
 
-STEPS, RATE, DECAY = 300, 0.1, 1e-3
+STEPS, RATE, DECAY = 150, 0.15, 1e-3
 RESAMPLES = 4_000
 ARMS = {"off": "", "on": "+", "shuffled": "-"}
 

@@ -23,12 +23,13 @@ _WORTH_SAYING = 0.3  # share of the task's information
 class Weights:
     """What each piece of evidence is worth: fitted by bench/history.py on twelve repositories."""
 
-    together: float = 1.4  # confidence of co-change
-    coupled: float = 0.9  # its cosine
-    told: float = 1.8  # the best resembling message of a change there
-    tests_of_files: float = 0.8
-    tests_of_functions: float = 2.2
-    tests_told: float = 0.8
+    together: float = 1.2  # confidence of co-change, of the answer's highest
+    coupled: float = 2.5  # its cosine
+    told: float = 2.0  # the best resembling message of a change there
+    tests_of_files: float = 0.7
+    tests_coupled: float = 2.2
+    tests_of_functions: float = 3.0
+    tests_told: float = 0.4
 
 
 WEIGHTS = Weights()
@@ -138,7 +139,7 @@ def companions(
         count: at most so many.
     """
     counts = CoChange(changes)
-    together, coupled = counts.files(files), counts.coupling(files)
+    together, coupled = _relative(counts.files(files)), counts.coupling(files)
     told = best_told(changes, Resemblance(changes).to(text), lambda one: one.files) if text else {}
     w = WEIGHTS
     scores = {
@@ -160,16 +161,23 @@ def needed_tests(
 ) -> tuple[Companion, ...]:
     """Tests that a change of these files and functions will need, best first; see companions."""
     counts = CoChange(changes)
-    by_file, by_function = counts.tests(files), counts.tests((), functions)
+    by_file, by_function = _relative(counts.tests(files)), counts.tests((), functions)
+    coupled = counts.coupling(files, tests=True)
     told = best_told(changes, Resemblance(changes).to(text), lambda one: one.tests) if text else {}
     w = WEIGHTS
     scores = {
         path: w.tests_of_files * by_file.get(path, 0.0)
+        + w.tests_coupled * coupled.get(path, 0.0)
         + w.tests_of_functions * by_function.get(path, 0.0)
         + w.tests_told * told.get(path, (0.0, 0))[0]
         for path in by_file.keys() | by_function.keys() | told.keys()
     }
     return _explained(counts, files, scores, told, count)
+
+
+def _relative(scores: Mapping[str, float]) -> dict[str, float]:
+    highest = max(scores.values(), default=1.0) or 1.0
+    return {path: score / highest for path, score in scores.items()}
 
 
 def _either(confidences: Iterable[Mapping[str, float]]) -> dict[str, float]:

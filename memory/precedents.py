@@ -54,6 +54,7 @@ class Precedent:
 def precedent(episode: Episode, record_id: str = "") -> Precedent:
     """What links need of a commit's episode."""
     paths = [file.path for file in episode.files]
+    tests = dict.fromkeys(path for path in paths if is_test(path))
     seen = touched(episode.diff)
     headers = ((hunk.path, defined(hunk.section)) for hunk in episode.hunks)
     known = {path for path, _ in seen.functions}
@@ -65,9 +66,9 @@ def precedent(episode: Episode, record_id: str = "") -> Precedent:
         title=episode.title,
         intent=intent(_PULL_REQUEST.sub("", episode.title), paths),
         words=message_words(f"{episode.title}\n{episode.problem[:_MESSAGE]}"),
-        files=tuple(path for path in paths if not is_test(path)),
-        tests=tuple(path for path in paths if is_test(path)),
-        functions=tuple(pair for pair in functions if not is_test(pair[0])),
+        files=tuple(path for path in paths if path not in tests),
+        tests=tuple(tests),
+        functions=tuple(pair for pair in functions if pair[0] not in tests),
         shape=seen.shape,
         renames=tuple((file.old, file.path) for file in episode.files if file.status == "R"),
         references=episode.references,

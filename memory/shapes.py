@@ -56,10 +56,13 @@ def touched(patch: str) -> Touched:
     """Read a unified diff of git; a diff that is cut off gives what it still shows."""
     functions: dict[Function, None] = {}
     signs: dict[str, set[str]] = {}
+    test: dict[str, bool] = {}
     for path, name, line in _changed_lines(patch):
         if name and len(functions) < MOST_FUNCTIONS:
             functions.setdefault((path, name))
-        kind = "" if is_test(path) else statement(line[1:])
+        if path not in test:
+            test[path] = is_test(path)
+        kind = "" if test[path] else statement(line[1:])
         if kind:
             signs.setdefault(kind, set()).add(line[0])
     shape = sorted(
