@@ -1,9 +1,16 @@
 """Ranking by vectors: exactly, by Chroma, or without anything installed.
 
-Which path serves when: up to EXACT_MOST records that may answer are ranked by a matrix product
-over mapped vectors (memory.vectors), which is exact and needs no import of chromadb; beyond that
-Chroma is asked, and what it loses under the mask is made good by over-fetching. The records that
-terms or files speak for are scored exactly whichever way (bench/recall.py measures both).
+Which path serves when (bench/recall.py measures both, --chroma the second):
+
+- Records that terms or files speak for are scored with their exact cosine, always. The `lexical`
+  embedder's vectors say nothing that terms do not: with it nobody else is looked for.
+- With a model's vectors the nearest are looked for as well: up to EXACT_MOST records that may
+  answer by a product over mapped vectors (memory.vectors), exact, without importing chromadb;
+  beyond that by Chroma, which over-fetches under the mask.
+- Chroma that is missing or fails is replaced by the product over all, and that is said.
+
+Chroma's collections are brought up to date on the way while they are AT_ONCE records behind or
+less, or when they serve: a graph of 50,000 vectors costs as much as learning them.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +21,7 @@ from evo_agent.memory.embed import Vector
 from evo_agent.memory.postings import Array
 from evo_agent.memory.vectors import Progress, Vectors
 
-EXACT_MOST = 100_000  # records that may answer; a product over them takes 20 ms (bench/recall.py)
+EXACT_MOST = 100_000  # records that may answer; a product over half as many takes 2 to 10 ms
 AT_ONCE = 5_000  # records that Chroma is behind by and that are caught up on the way: seconds
 
 

@@ -183,7 +183,7 @@ def _plain(name: str) -> str:
 
 def _why(stored: Stored, candidate: Candidate, query: Query) -> str:
     shared = ", ".join(candidate.shared[:5])
-    parts = [f"shares {shared} ({candidate.coverage:.0%} of what the query says)"]
+    parts = [f"shares {shared} ({candidate.coverage:.0%} of what the query says)"] * bool(shared)
     if candidate.cosine > 0:
         parts.append(f"cosine {candidate.cosine:.2f}")
     if candidate.touched:

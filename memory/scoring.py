@@ -36,7 +36,7 @@ class Weights:
     query_terms: int = 32  # most telling terms of the query that are searched for
     title: float = 2.0  # factor of the information of a term in the query's first characters
     reserved: int = 2  # places kept for runs and skills among commits
-    alike: float = 0.95  # cosine from which on two records say the same
+    alike: float = 0.9  # cosine from which on two records say the same
     most_alike: int = 2  # of records that say the same, so many answer
 
 

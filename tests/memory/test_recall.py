@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import GIT_ENV, RepoFactory, commit_files, git
 from tests.memory.conftest import MakeRun
 
+from evo_agent.core.errors import EvoError
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query, Recalled
 from evo_agent.memory.bodies import Episode, FileChange, Insight
@@ -263,3 +264,44 @@ def test_what_is_shown_is_bounded_and_inert(memory: Memory):
     assert "\n" not in found.title
     assert len(found.text) < 2_100
     assert len(found.diff) < 3_100
+
+
+def test_what_names_the_querys_issue_does_not_answer(memory: Memory, repo_factory: RepoFactory):
+    repo = repo_factory(
+        ({"a.py": "1\n"}, f"{FIX} (#12)"),
+        ({"a.py": "2\n"}, f"{FIX} (#120)"),
+        ({"a.py": "3\n"}, f"{FIX}\n\nSee https://example.org/o/n/issues/12"),
+        ({"a.py": "4\n"}, "Later"),
+    )
+    memory.learn(repo)
+    assert f"{FIX} (#12)" in titles(ask(memory, repo, QUERY))
+    for issue in ("#12", "o/n#12", "GH-12", "https://example.org/o/n/issues/12", "o__n-12"):
+        found = ask(memory, repo, QUERY, issue_id=f"0123456789abcdef\n{issue}")
+        assert [record.title for record in found] == [f"{FIX} (#120)"], issue
+    assert f"{FIX} (#12)" in titles(ask(memory, repo, QUERY, issue_id="0123456789abcdef"))
+
+
+def test_few_of_those_that_say_the_same_answer(memory: Memory, repo_factory: RepoFactory):
+    same = [({f"src/settings{n}.py": "def merge_settings():\n    pass\n"}, FIX) for n in range(6)]
+    other = ({"src/other.py": "y\n"}, "Fix TypeError for a missing header in merge_settings too")
+    repo = repo_factory(*same, other, ({"b.py": "z\n"}, "Later"))
+    memory.learn(repo)
+    found = titles(ask(memory, repo, QUERY, limit=5))
+    assert found.count(FIX) == 2
+    assert other[1] in found
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pydantic.warnings.PydanticDeprecatedSince20"
+)
+def test_an_embedder_that_fails_is_an_error_and_leaves_no_vector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_API_BASE", "http://127.0.0.1:9/v1")
+    with Memory.open(tmp_path / "memory", "litellm:openai/none") as memory:
+        body = Insight("rule", "merge_settings loses the header")
+        memory._journal.write("t", [added(make(body, repo="r", scope=Scope.GLOBAL))])
+        with pytest.raises(EvoError, match="embedder"):
+            memory.recall(Query("merge_settings loses the header"))
+        assert not list((tmp_path / "memory").rglob("vectors-*.bin"))
