@@ -7,7 +7,7 @@ tests; gold is what the patch touches. Weights are fitted anew for each reposito
 the others (leave-one-repository-out); which features there are was chosen on all rows. History
 is read from proper ancestors of each base commit only. The last line is JSON: the files' figures
 as shipped, and the 95 % interval of what history adds to their MRR (paired bootstrap over rows).
---quick takes every sixth row whose repository is small, and says so. --fit prints the weights
+--quick takes every third row of the repositories with few rows, which are the small ones. --fit prints the weights
 fitted on all rows. Below --cache parses and features are kept, so that a killed run goes on.
 """
 
@@ -37,7 +37,8 @@ from evo_agent.memory.code.weights import FILES, FILES_L2, FUNCTIONS, FUNCTIONS_
 
 FORMAT = f"{lexemes.VERSION}.5"  # of the kept features; raised when a feature changes
 PAST = ("history", "recency", "popularity", "shuffled")
-QUICK_STEP = 6
+QUICK_STEP = 3
+QUICK_ROWS = 12  # of a repository, at most
 DRAWS = 10_000
 SEED = 20_261_124
 FILE_NAMES = list(FILES)
@@ -241,12 +242,12 @@ def show_fit(found: Sequence[Instance]) -> None:
 
 
 def quick(rows: Sequence[Row]) -> list[Row]:
-    """Every sixth row of repositories with few rows, which are the small ones."""
+    """Every third row of the repositories with few rows."""
     counts = {row["repo"]: 0 for row in rows}
     for row in rows:
         counts[row["repo"]] += 1
-    small = [row for row in rows if counts[row["repo"]] <= QUICK_STEP * 2]
-    return small[::2]
+    small = [row for row in rows if counts[row["repo"]] <= QUICK_ROWS]
+    return small[::QUICK_STEP]
 
 
 def main() -> None:

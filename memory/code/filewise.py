@@ -122,10 +122,6 @@ class FileFeatures:
         )
         return said + 0.0
 
-    def called(self) -> "Floats":
-        """Functions that likely functions call."""
-        return self.evidence.best(self.mentions.chunk_called, _TOP_CHUNKS)
-
     def defined(self) -> "Floats":
         """Identifiers of the issue's code that a file defines, by how few define them."""
         return self.evidence.best(self.mentions.chunk_defined, _TOP_CHUNKS)
