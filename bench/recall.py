@@ -38,7 +38,8 @@ from evo_agent.core.types import Query
 from evo_agent.memory.bodies import Episode
 from evo_agent.memory.features import MENDING, PROVED, crc
 from evo_agent.memory.index import ChromaIndex
-from evo_agent.memory.ranking import ColumnRanking, lexical
+from evo_agent.memory.lookup import lexical
+from evo_agent.memory.ranking import ColumnRanking
 from evo_agent.memory.scoring import Evidence, near, score, taken_apart
 from evo_agent.memory.store import Memory
 

@@ -13,7 +13,6 @@ import os
 import shutil
 import sqlite3
 import uuid
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from evo_agent.memory.bodies import Kind
 from evo_agent.memory.dense import exact
 from evo_agent.memory.document import document
 from evo_agent.memory.embed import Embedder, Vector
+from evo_agent.memory.fingerprint import fingerprint
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.postings import Array
 from evo_agent.memory.rows import Generation, Stored
@@ -40,7 +40,6 @@ _HNSW: dict[str, str | int] = {
     "max_neighbors": 16,
 }
 _BATCH = 5_000  # records at once; Chroma takes at most 5,461
-_BLOCK = 1 << 20
 _openings = itertools.count()
 
 
@@ -271,22 +270,6 @@ def _told(folder: Path) -> Iterator[None]:
 def collection_prefix(embedder: str) -> str:
     """An embedder's name as Chroma takes it: 3 to 512 of a-zA-Z0-9._-."""
     return "evo-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in embedder)[:200]
-
-
-def fingerprint(store: Path) -> str:
-    """Checksum of the graphs that Chroma has on the disk.
-
-    It maps these files unchecked: damaged, they end the process (segmentation fault, 1.5.9). A
-    folder without metadata is not read but made anew, and its bytes mean nothing.
-    """
-    total = 0
-    for metadata in sorted(store.glob("*/index_metadata.pickle")):
-        for file in sorted(metadata.parent.iterdir()):
-            with file.open("rb") as data:
-                while block := data.read(_BLOCK):
-                    total = zlib.crc32(block, total)
-            total = zlib.crc32(file.name.encode(), total)
-    return f"{total:08x}"
 
 
 def _fetched(collection: Any, vector: Vector, count: int) -> list[tuple[int, float]]:

@@ -5,7 +5,7 @@ from mapped postings, because FTS5 needs 31 ms for thirty terms among fifty thou
 at worst, and this a few (bench/recall.py compares their ranks).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evo_agent.core.types import Query
@@ -13,17 +13,8 @@ from evo_agent.memory.asof import UNSEEN, issues, tasks
 from evo_agent.memory.columns import KINDS, SCOPES, Columns, Snapshot
 from evo_agent.memory.dense import Dense
 from evo_agent.memory.embed import Embedder, Vector
-from evo_agent.memory.features import (
-    COMMIT,
-    MENDING,
-    PROVED,
-    crc,
-    ends,
-    issue_mark,
-    path_end,
-    task_mark,
-    whole_path,
-)
+from evo_agent.memory.features import COMMIT, MENDING, PROVED, issue_mark, task_mark
+from evo_agent.memory.lookup import counts, lexical, marked, path_marks, rows_of, shared_terms
 from evo_agent.memory.postings import Array
 from evo_agent.memory.records import Scope, State
 from evo_agent.memory.scoring import (
@@ -37,8 +28,6 @@ from evo_agent.memory.scoring import (
     telling,
 )
 
-K1, B = 1.2, 0.75  # SQLite's bm25()
-_LEAST_IDF = 1e-6  # likewise
 _LOOKED_AT = 64  # best records among which near-duplicates are looked for
 _FEW = 256  # records whose vectors are read without asking whether it pays
 _QUERY_EMBEDDED = 4_000  # characters
@@ -57,15 +46,6 @@ class Candidate:
     touched: bool
     commit: bool
     shared: tuple[str, ...]  # terms, as the query spells them, most telling first
-
-
-@dataclass(frozen=True, slots=True)
-class Lexical:
-    """Evidence of terms, an array each with one number for every record."""
-
-    coverage: Array
-    shared: Array
-    bm25: Array
 
 
 class ColumnRanking:
@@ -107,7 +87,7 @@ class ColumnRanking:
         import numpy as np
 
         snapshot = self._columns.snapshot()
-        asked = taken_apart(query, lambda words: _counts(snapshot, words), len(snapshot))
+        asked = taken_apart(query, lambda words: counts(snapshot, words), len(snapshot))
         if not asked.weight or not len(snapshot):
             return []
         states = self._states()
@@ -121,7 +101,7 @@ class ColumnRanking:
         kept = np.flatnonzero(near(evidence, self._embedder.floor, self._embedder.alone, w))
         order = kept[np.lexsort((snapshot.rows["number"][rows[kept]], -scores[kept]))]
         chosen = self._chosen(snapshot, rows, order, most)
-        words = _shared(snapshot, asked, rows[chosen])
+        words = shared_terms(snapshot, asked, rows[chosen])
         return [
             Candidate(
                 number=int(snapshot.rows["number"][rows[at]]),
@@ -157,10 +137,10 @@ class ColumnRanking:
             before = self._before(snapshot, query.repo, query.base) if query.base else False
             may &= ~snapshot.commits | before
         unseen = [number for number, state in states.items() if state in UNSEEN]
-        may[_rows_of(snapshot, unseen)] = False
+        may[rows_of(snapshot, unseen)] = False
         marks = [task_mark(task) for task in tasks(query)]
-        may[_marked(snapshot, marks)] = False
-        same = _marked(snapshot, [issue_mark(f"#{number}") for number in issues(query)])
+        may[marked(snapshot, marks)] = False
+        same = marked(snapshot, [issue_mark(f"#{number}") for number in issues(query)])
         may[same[rows["repo"][same] == own]] = False
         return may
 
@@ -180,10 +160,10 @@ class ColumnRanking:
         found = lexical(snapshot, asked, allowed)
         best = found.bm25.max(initial=0.0) or 1.0
         touched = np.zeros(len(snapshot), np.bool_)
-        touched[_marked(snapshot, _path_marks(asked))] = True
+        touched[marked(snapshot, path_marks(asked))] = True
         active = np.zeros(len(snapshot), np.bool_)
         helped = [number for number, state in states.items() if state == State.ACTIVE]
-        active[_rows_of(snapshot, helped)] = True
+        active[rows_of(snapshot, helped)] = True
         times = snapshot.rows["time"]
         newest = times.max(initial=0.0, where=allowed)
 
@@ -209,7 +189,7 @@ class ColumnRanking:
         if self._embedder.alone <= 1:
             may = snapshot.rows["number"][allowed]
             near_by = [number for number, _ in self._dense.nearest(vector, _LOOKED_AT, may)]
-            rows = np.union1d(rows, _rows_of(snapshot, near_by))
+            rows = np.union1d(rows, rows_of(snapshot, near_by))
         rows = self._promising(snapshot, vector, rows, of, looked)
         return rows, of(rows, self._dense.cosines(vector, snapshot.rows["number"][rows]))
 
@@ -266,93 +246,3 @@ class ColumnRanking:
         same = vectors @ vectors.T >= self._weights.alike
         np.fill_diagonal(same, val=False)
         return same
-
-
-def lexical(snapshot: Snapshot, asked: Asked, allowed: Array) -> Lexical:
-    """Evidence of the query's terms for every record; 0 for those that may not answer."""
-    import numpy as np
-
-    rows, which, weight = _hits(snapshot, list(asked.weight))
-    kept = allowed[rows] & (weight > 0)
-    rows, which, weight = rows[kept], which[kept], weight[kept] / 2.0
-    shares = np.fromiter(asked.weight.values(), np.float64)
-    counts = np.asarray(_counts(snapshot, list(asked.weight)), np.float64)
-    total, length = len(snapshot), snapshot.rows["length"]
-    inverse = np.log((total - counts + 0.5) / (counts + 0.5))
-    idf = np.where(inverse > 0, inverse, _LEAST_IDF)
-    norm = K1 * (1 - B + B * length[rows] / snapshot.mean_length)
-    bm25 = idf[which] * weight * (K1 + 1) / (weight + norm)
-    return Lexical(
-        coverage=np.bincount(rows, shares[which], total),
-        shared=np.bincount(rows, minlength=total),
-        bm25=np.bincount(rows, bm25, total),
-    )
-
-
-def _hits(snapshot: Snapshot, words: Sequence[str]) -> tuple[Array, Array, Array]:
-    """Row, position of the term, and weight in halves of every posting of some terms."""
-    import numpy as np
-
-    hashes = np.asarray([crc(word) for word in words], np.uint32)
-    rows, which, weights = [], [], []
-    for part, offset in zip(snapshot.parts, snapshot.offsets, strict=True):
-        for at, (start, end) in enumerate(zip(*part.postings.spans(hashes), strict=True)):
-            rows.append(part.postings.row[start:end] + offset)
-            which.append(np.full(end - start, at))
-            weights.append(part.postings.weight[start:end])
-    return tuple(
-        np.concatenate(found) if found else np.zeros(0, np.int64)
-        for found in (rows, which, weights)
-    )  # type: ignore[return-value]
-
-
-def _counts(snapshot: Snapshot, words: Sequence[str]) -> list[int]:
-    """In how many records each of some terms stands."""
-    import numpy as np
-
-    hashes = np.asarray([crc(word) for word in words], np.uint32)
-    total = np.zeros(len(words), np.int64)
-    for part in snapshot.parts:
-        start, end = part.postings.spans(hashes)
-        total += end - start
-    return [int(count) for count in total]
-
-
-def _marked(snapshot: Snapshot, marks: Sequence[str]) -> Array:
-    """Rows that carry one of some marks."""
-    import numpy as np
-
-    return np.unique(_hits(snapshot, marks)[0]) if marks else np.zeros(0, np.int64)
-
-
-def _path_marks(asked: Asked) -> list[str]:
-    """A path in question is a record's, or the end of one, or ends in one."""
-    marks: list[str] = []
-    for path in asked.paths:
-        marks += (path_end(path), whole_path(path), *(whole_path(end) for end in ends(path)))
-    return marks
-
-
-def _rows_of(snapshot: Snapshot, numbers: Sequence[int]) -> Array:
-    import numpy as np
-
-    wanted = np.asarray(sorted(numbers), np.int64)
-    known = snapshot.rows["number"]
-    if not len(known):
-        return wanted[:0]
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return at[known[at] == wanted]
-
-
-def _shared(snapshot: Snapshot, asked: Asked, rows: Array) -> list[tuple[str, ...]]:
-    """Terms that each of some rows has in common with the query, most telling first."""
-    import numpy as np
-
-    words = list(asked.weight)  # in order of weight
-    hit, which, weight = _hits(snapshot, words)
-    chosen = np.isin(hit, rows) & (weight > 0)
-    hit, which = hit[chosen], which[chosen]
-    return [
-        tuple(asked.spelt.get(words[at], words[at]) for at in sorted(which[hit == row].tolist()))
-        for row in rows
-    ]
