@@ -1,4 +1,4 @@
-"""`evo recall`: what memory would tell a run, with the reasons."""
+"""`evo recall`: what memory would tell a run, with the reasons: files first, then records."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from evo_agent.core.types import Recalled
 
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="An issue, an error, a question.")]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Most records shown.")]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, help="Most files, and most records, shown.")
+]
 Base = Annotated[
     str, typer.Option("--base", metavar="REF", help="Only what was known at this commit.")
 ]
@@ -25,7 +27,7 @@ def command(
     root, config = configure(repo, memory__limit=limit)
     from evo_agent.tasks.knowledge import recall
 
-    found = recall(root, text, config, base=base)
+    found = recall(root, text, config, base=base, notice=output.note)
     if as_json:
         output.document(found)
     elif not found:
@@ -37,6 +39,10 @@ def command(
 
 def _show(record: "Recalled") -> None:
     title = output.one_line(record.title)
+    if record.kind == "place":
+        output.line(f"{record.score:.2f}  place  {title}", "bold")
+        output.facts([("why", record.why)])
+        return
     output.line(f"{record.score:.2f}  {record.kind}  {record.id[:12]}  {title}", "bold")
     output.facts(
         [

@@ -90,6 +90,11 @@ class Task:
     issue: Issue
     failing_tests: tuple[str, ...] = ()
 
+    @property
+    def issue_ids(self) -> str:
+        """By what names memory knows the issue, one a line: what came of it never answers it."""
+        return "\n".join(filter(None, (self.id, self.issue.url)))
+
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
@@ -268,7 +273,7 @@ class Query:
         text: issue text, error signature or whatever is known.
         repo: identity of the repository (see memory.records).
         base: full SHA; only its ancestors may answer. Empty for "no repository".
-        issue_id: id of the task; records of the same issue never answer.
+        issue_id: Task.issue_ids; records of the same issue never answer.
         paths: files in question, if known.
         kinds: kinds of record wanted (episode, insight, guardrail, skill); empty for all.
         limit: most results wanted.

@@ -51,7 +51,7 @@ class Past:
     def of(self, repo: str, base: str) -> frozenset[str]:
         """SHAs of the proper ancestors of a commit; empty when nobody knows them."""
         if (repo, base) not in self._known:
-            repository = self._repository(repo)
+            repository = self.repository(repo)
             if repository is None:
                 return frozenset()
             found = ancestors(repository, base)
@@ -111,7 +111,7 @@ class Past:
         if graph is None:
             graph = opened(path)
         if int(graph.find(sha_rows([base]))[0]) < 0:
-            repository = self._repository(repo)
+            repository = self.repository(repo)
             grown = extended(graph, repository, base) if repository is not None else None
             if grown is None:
                 if repository is not None:
@@ -134,7 +134,8 @@ class Past:
     def _unknown(self, base: str) -> None:
         self._say(f"commit {base[:12]} has no known ancestors: no commit answers")
 
-    def _repository(self, repo: str) -> Repository | None:
+    def repository(self, repo: str) -> Repository | None:
+        """Where a repository is on this machine; None when it is gone, which is said."""
         if repo in self._repositories:
             return self._repositories[repo]
         root = self._journal.remembered(f"root:{repo}")

@@ -69,7 +69,7 @@ def data(stored: Stored) -> Mapping[str, Any]:
             return {
                 "origin": "commit",
                 "commit": commit.sha,
-                "date": datetime.fromtimestamp(commit.authored, UTC).isoformat(),
+                "date": _date(commit.authored),
                 "intent": commit.intent,
                 "tests": list(commit.tests_changed),
                 "references": list(commit.references),
@@ -105,6 +105,14 @@ def _episode(episode: Episode) -> str:
         *((asked,) if episode.origin != "commit" else ()),
     )
     return "\n".join(f"{head}{told}" for head, told in parts if told)
+
+
+def _date(seconds: int) -> str:
+    """ISO 8601; empty for what no calendar has, which a commit may claim."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _line(value: str) -> str:

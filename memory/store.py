@@ -30,6 +30,7 @@ from evo_agent.memory.inspect import MemoryStats, explain, stats
 from evo_agent.memory.journal import Journal
 from evo_agent.memory.lifecycle import WriteBack
 from evo_agent.memory.links import Linker, LinkReport, Links
+from evo_agent.memory.places import places
 from evo_agent.memory.present import recalled
 from evo_agent.memory.recall import Recall
 from evo_agent.memory.regrets import learn_regrets
@@ -191,17 +192,19 @@ class Memory:
     # Recalling
 
     def recall(self, query: Query) -> tuple[Recalled, ...]:
-        """Records that may help, best first; empty when nothing is near enough.
+        """Places first, then records that may help, best first; empty when nothing is near enough.
 
-        Commits answer only if they are proper ancestors of `query.base` in `query.repo`; records of
-        `query.issue_id` never do.
+        One call answers which files and functions (when `query.places` asks for them), which past
+        episodes, and which insights, skills and guardrails. Commits answer only if they are proper
+        ancestors of `query.base` in `query.repo`; records of `query.issue_id` never do.
 
         Raises:
             StoreError: the journal cannot be read.
             ModelError: the embedder fails.
         """
         found = tuple(recalled(found) for found in self._recall.find(query))
-        return self._foreign.added(found, query)
+        at = self._recall.past.repository(query.repo) if query.places else None
+        return (*places(at, query, self._folder, self._say), *self._foreign.added(found, query))
 
     def guardrails(self, query: Query) -> tuple[Rule, ...]:
         """The rules that act at `query.base`, for a run to hold its actions against.

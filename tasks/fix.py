@@ -218,10 +218,16 @@ class Run:
         query = Query(
             text="\n".join(words),
             base=self.task.base,
-            issue_id=self.task.id,
+            issue_id=self.task.issue_ids,
             limit=self.config.memory.limit,
+            places=self._places_wanted(),
         )
         return self.bench.memory.recall(query)
+
+    def _places_wanted(self) -> int:
+        """Files to be named: none where a failing test shows the search where to look."""
+        searched = self.bench.solver.name == "repair" and self.task.failing_tests
+        return 0 if searched else self.config.memory.limit
 
     def _write_back(self, best: Attempt, evidence: int) -> Written:
         return self.log.call(
@@ -283,6 +289,7 @@ def _better(best: Attempt | None, new: Attempt) -> Attempt:
 
 
 def _suspects(recalled: tuple[Recalled, ...]) -> tuple[str, ...]:
+    """Files worth reading: the places that memory names come before what its records touched."""
     return tuple(dict.fromkeys(path for record in recalled for path in record.paths))[:10]
 
 

@@ -114,16 +114,24 @@ def explain(
         return memory.explain(open_repository(root).identity, model, budget, say)
 
 
-def recall(root: Path, text: str, config: Config, *, base: str = "HEAD") -> tuple[Recalled, ...]:
-    """What a run at `base` would be shown for this text."""
+def recall(
+    root: Path,
+    text: str,
+    config: Config,
+    *,
+    base: str = "HEAD",
+    notice: Callable[[str], None] = lambda _: None,
+) -> tuple[Recalled, ...]:
+    """What a run at `base` would be shown for this text: places, then records."""
     repository = open_repository(root)
     query = Query(
         text=text,
         repo=repository.identity,
         base=repository.resolve(base),
         limit=config.memory.limit,
+        places=config.memory.limit,
     )
-    with open_memory(config, root) as memory:
+    with open_memory(config, root, notice) as memory:
         return memory.recall(query)
 
 

@@ -45,7 +45,9 @@ class RecordedAnswers:
 def run_rules(start: Start, log: RunLog, memory: Recaller | None) -> tuple[Rule, ...]:
     """The guardrails of the run; its log has them, so that resuming decides as it did."""
     task = start.task
-    query = Query("", repo=open_repository(task.repo).identity, base=task.base, issue_id=task.id)
+    query = Query(
+        "", repo=open_repository(task.repo).identity, base=task.base, issue_id=task.issue_ids
+    )
     return log.call(
         "guardrails",
         {"base": task.base},

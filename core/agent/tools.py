@@ -97,7 +97,9 @@ class Tools:
 
     def _recall(self, text: str) -> str:
         task = self._assignment.task
-        query = Query(text, base=task.base, issue_id=task.id, limit=self._config.memory.limit)
+        query = Query(
+            text, base=task.base, issue_id=task.issue_ids, limit=self._config.memory.limit
+        )
         found = self._assignment.memory.recall(query)
         self._shown += [record.id for record in found]
         return prompts.shown_records(found)
