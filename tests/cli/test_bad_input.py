@@ -139,7 +139,7 @@ def test_a_full_disk_under_the_run(evo: Any, repo: Path, disk: Any, size: str):
     assert evo(*arguments, cwd=repo).code == 0
 
 
-@pytest.mark.parametrize("size", ["12k", "300k"])
+@pytest.mark.parametrize("size", ["12k", "120k"])
 def test_memory_without_space(evo: Any, repo: Path, disk: Any, tmp_path: Path, size: str):
     home = tmp_path / "home"
     disk(home, size)
@@ -150,6 +150,16 @@ def test_memory_without_space(evo: Any, repo: Path, disk: Any, tmp_path: Path, s
     assert "free some space below" in remedy or "is its disk full?" in remedy
     disk(home, "64m")
     assert evo("learn", cwd=repo, env={"EVO_HOME": str(home)}).code == 0
+    assert evo("recall", "slot", cwd=repo, env={"EVO_HOME": str(home)}).out
+
+
+def test_an_index_without_space_is_done_without(evo: Any, repo: Path, disk: Any, tmp_path: Path):
+    home = tmp_path / "home"
+    disk(home, "300k")  # enough for the journal
+    ran = evo("learn", cwd=repo, env={"EVO_HOME": str(home)})
+    assert ran.code == 0
+    assert "ranking exactly" in ran.err
+    assert "Traceback" not in ran.err
     assert evo("recall", "slot", cwd=repo, env={"EVO_HOME": str(home)}).out
 
 
