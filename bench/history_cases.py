@@ -17,13 +17,13 @@ from history_source import Source, Tree, parse
 
 from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git import Repository, git_command, git_environment
-from evo_agent.memory.bodies import Episode
-from evo_agent.memory.commits import commit_record
-from evo_agent.memory.gitlog import Commit, read_commits
-from evo_agent.memory.messages import is_test, references
-from evo_agent.memory.precedents import Precedent, precedent, renamed
-from evo_agent.memory.shapes import touched
-from evo_agent.memory.words import terms
+from evo_agent.memory.history.commits import commit_record
+from evo_agent.memory.history.gitlog import Commit, read_commits
+from evo_agent.memory.history.messages import is_test, references
+from evo_agent.memory.journal.bodies import Episode
+from evo_agent.memory.journal.words import terms
+from evo_agent.memory.kinship.precedents import Precedent, precedent, renamed
+from evo_agent.memory.kinship.shapes import touched
 
 LOADED, WINDOW, MEMORY = 7_500, 2_500, 5_000  # commits read; asked about; remembered
 MOST_FILES = 10  # a fix of more sources is a sweep

@@ -23,11 +23,11 @@ from history_source import (
     stem_words,
 )
 
-from evo_agent.memory.cochange import CoChange
-from evo_agent.memory.kinship import Evidence, evidence
-from evo_agent.memory.precedents import Precedent
-from evo_agent.memory.resemblance import Resemblance
-from evo_agent.memory.words import terms
+from evo_agent.memory.journal.words import terms
+from evo_agent.memory.kinship.cochange import CoChange
+from evo_agent.memory.kinship.kinship import Evidence, evidence
+from evo_agent.memory.kinship.precedents import Precedent
+from evo_agent.memory.kinship.resemblance import Resemblance
 
 TITLE, BODY = 2.0, 0.7  # weights of the query's parts
 POOL, PER_FEATURE = 120, 40  # candidates by round weights, and by each feature of history

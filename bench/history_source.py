@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from evo_agent.memory.words import terms
+from evo_agent.memory.journal.words import terms
 
 K1, B = 1.2, 0.75  # BM25's usual constants
 NAME, PATH = 3.0, 4.0  # weights of the fields, code being 1

@@ -2,7 +2,7 @@
 
 Pairs that say the same: a commit and its backport or cherry-pick, as the message names it, where
 the two were worded differently. Pairs that do not: each message's nearest neighbour among commits
-that touch none of its files. Both pass the rest of memory.admit's rule first.
+that touch none of its files. Both pass the rest of memory.lifecycle.admit's rule first.
 
     python bench/merging.py --repos DIR [--quick] [--embedder minilm]
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from repos import find_repository
 
-from evo_agent.memory.admit import says_the_same_otherwise, threshold
-from evo_agent.memory.embed import Embedder, open_embedder
+from evo_agent.memory.lifecycle.admit import says_the_same_otherwise, threshold
+from evo_agent.memory.recall.embed import Embedder, open_embedder
 
 REPOSITORIES = ("django/django", "pytest-dev/pytest", "sympy/sympy")
 ORIGIN = re.compile(r"(?i)(?:backport of|cherry picked from commit) ([0-9a-f]{7,40})")

@@ -31,8 +31,8 @@ from repos import find_repository
 
 from evo_agent.core.git import Repository, git_command, open_repository
 from evo_agent.core.types import Query
-from evo_agent.memory.gitlog import read_commits, revisions
-from evo_agent.memory.history import EVERYTHING
+from evo_agent.memory.history.gitlog import read_commits, revisions
+from evo_agent.memory.history.history import EVERYTHING
 from evo_agent.memory.store import Memory
 
 PYDRILLER = "pydriller==2.12"

@@ -35,12 +35,12 @@ from repos import find_repository, work_tree
 
 from evo_agent.core.git import Repository, open_repository
 from evo_agent.core.types import Query
-from evo_agent.memory.bodies import Episode
-from evo_agent.memory.features import MENDING, PROVED, crc
-from evo_agent.memory.index import ChromaIndex
-from evo_agent.memory.lookup import lexical
-from evo_agent.memory.ranking import ColumnRanking
-from evo_agent.memory.scoring import Evidence, near, score, taken_apart
+from evo_agent.memory.journal.bodies import Episode
+from evo_agent.memory.journal.features import MENDING, PROVED, crc
+from evo_agent.memory.recall.index import ChromaIndex
+from evo_agent.memory.recall.lookup import lexical
+from evo_agent.memory.recall.ranking import ColumnRanking
+from evo_agent.memory.recall.scoring import Evidence, near, score, taken_apart
 from evo_agent.memory.store import Memory
 
 SIZES, QUICK_SIZES = (2_000, 10_000, 50_000), (2_000, 5_000)

@@ -9,7 +9,7 @@ from evo_agent.cli import output
 from evo_agent.cli.options import Json, Repo, configure
 
 if TYPE_CHECKING:
-    from evo_agent.memory.transfer import ImportReport
+    from evo_agent.memory.custody.transfer import ImportReport
 
 app = typer.Typer(
     help="What evo has learnt: stats, why, search, prune, forget, export, import, merge, "
@@ -91,7 +91,7 @@ def stats(repo: Repo = Path(), as_json: Json = False) -> int:
 def why(record_id: Id, repo: Repo = Path(), as_json: Json = False) -> int:
     """Show where a record comes from: commits, runs, evidence, states and credits."""
     root, config = configure(repo)
-    from evo_agent.memory.inspect import told
+    from evo_agent.memory.custody.inspect import told
     from evo_agent.tasks.keeping import why as look
 
     link = look(root, config, record_id)

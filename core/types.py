@@ -271,7 +271,7 @@ class Query:
 
     Attributes:
         text: issue text, error signature or whatever is known.
-        repo: identity of the repository (see memory.records).
+        repo: identity of the repository (see memory.journal.records).
         base: full SHA; only its ancestors may answer. Empty for "no repository".
         issue_id: Task.issue_ids; records of the same issue never answer.
         paths: files in question, if known.

@@ -16,27 +16,29 @@ from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Rule
 from evo_agent.core.protocols import Model
 from evo_agent.core.types import Query, Recalled
-from evo_agent.memory import explanations, guardrails, history, lifecycle, links
-from evo_agent.memory.bodies import Kind, Skill
-from evo_agent.memory.custody import Custody
-from evo_agent.memory.embed import Embedder, open_embedder
-from evo_agent.memory.explanations import Budget, ExplainReport
-from evo_agent.memory.facts import RunFacts
-from evo_agent.memory.failures import learn_failures
-from evo_agent.memory.folders import SkillFolders, skill_file
-from evo_agent.memory.foreign_recall import ForeignRecall
-from evo_agent.memory.history import LearnProgress, LearnReport
-from evo_agent.memory.inspect import MemoryStats, explain, stats
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.lifecycle import WriteBack
-from evo_agent.memory.links import Linker, LinkReport, Links
-from evo_agent.memory.places import places
-from evo_agent.memory.present import recalled
-from evo_agent.memory.recall import Recall
-from evo_agent.memory.regrets import learn_regrets
-from evo_agent.memory.rows import Stored
-from evo_agent.memory.skill_library import SkillLibrary, current
-from evo_agent.memory.upkeep import Upkeep
+from evo_agent.memory.custody.custody import Custody
+from evo_agent.memory.custody.inspect import MemoryStats, explain, stats
+from evo_agent.memory.guardrails import guardrails
+from evo_agent.memory.guardrails.failures import learn_failures
+from evo_agent.memory.guardrails.regrets import learn_regrets
+from evo_agent.memory.history import explanations, history, links
+from evo_agent.memory.history.explanations import Budget, ExplainReport
+from evo_agent.memory.history.history import LearnProgress, LearnReport
+from evo_agent.memory.history.links import Linker, LinkReport, Links
+from evo_agent.memory.journal.bodies import Kind, Skill
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.rows import Stored
+from evo_agent.memory.lifecycle import lifecycle
+from evo_agent.memory.lifecycle.facts import RunFacts
+from evo_agent.memory.lifecycle.lifecycle import WriteBack
+from evo_agent.memory.lifecycle.upkeep import Upkeep
+from evo_agent.memory.recall.embed import Embedder, open_embedder
+from evo_agent.memory.recall.places import places
+from evo_agent.memory.recall.present import recalled
+from evo_agent.memory.recall.recall import Recall
+from evo_agent.memory.skills.folders import SkillFolders, skill_file
+from evo_agent.memory.skills.foreign_recall import ForeignRecall
+from evo_agent.memory.skills.skill_library import SkillLibrary, current
 
 __all__ = [
     "LearnProgress",
@@ -54,7 +56,7 @@ class Memory:
 
     Args:
         journal: open; closed with this.
-        embedder: see memory.embed.
+        embedder: see memory.recall.embed.
         folder: of journal and index.
         notice: called with one line for people, once per line.
         rules: of the lifecycle: memory.quarantine, merge_cosine, cap, idle_days.

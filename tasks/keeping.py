@@ -15,11 +15,11 @@ from evo_agent.core.git import open_repository
 from evo_agent.tasks.knowledge import open_memory
 
 if TYPE_CHECKING:
-    from evo_agent.memory.audit import Finding
-    from evo_agent.memory.custody import Forgotten
-    from evo_agent.memory.inspect import Link, Match, MemoryStats
-    from evo_agent.memory.transfer import ImportReport
-    from evo_agent.memory.upkeep import UpkeepReport
+    from evo_agent.memory.custody.audit import Finding
+    from evo_agent.memory.custody.custody import Forgotten
+    from evo_agent.memory.custody.inspect import Link, Match, MemoryStats
+    from evo_agent.memory.custody.transfer import ImportReport
+    from evo_agent.memory.lifecycle.upkeep import UpkeepReport
 
 STANDARD = "-"  # the file that is standard input or output
 
@@ -29,7 +29,7 @@ class Overview:
     """What `evo memory stats` says.
 
     Attributes:
-        stats: see memory.inspect.
+        stats: see memory.custody.inspect.
         embedder: the configured one.
         index: folders of what is derived, with bytes; empty until the first recall or learn.
     """
@@ -102,7 +102,7 @@ def forget(root: Path, config: Config, what: Forget) -> "Forgotten":
         UsageError: it does not say what.
         StoreError: there is no such record, or the journal cannot be written.
     """
-    from evo_agent.memory.custody import Forgotten  # noqa: PLC0415
+    from evo_agent.memory.custody.custody import Forgotten  # noqa: PLC0415
 
     what.checked()
     text = sys.stdin.readline().rstrip("\r\n") if what.text == STANDARD else what.text

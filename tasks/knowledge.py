@@ -12,7 +12,7 @@ from evo_agent.core.types import Query, Recalled
 
 if TYPE_CHECKING:
     from evo_agent.core.protocols import Model
-    from evo_agent.memory.explanations import ExplainReport
+    from evo_agent.memory.history.explanations import ExplainReport
     from evo_agent.memory.store import LearnProgress, LearnReport, Memory, Stored
 
 
@@ -104,7 +104,7 @@ def explain(
         commits: most questions.
         progress: called with one line after every answer.
     """
-    from evo_agent.memory.explanations import Budget  # noqa: PLC0415
+    from evo_agent.memory.history.explanations import Budget  # noqa: PLC0415
 
     def say(done: "ExplainReport") -> None:
         progress(f"explained {done.added:,} commits ({done.rate:.2f}/s), {done.left:,} are left")
@@ -155,7 +155,7 @@ def find_skill(root: Path, config: Config, name: str) -> SkillView:
 
 
 def _view(memory: "Memory", stored: "Stored") -> SkillView:
-    from evo_agent.memory.skills import emit  # noqa: PLC0415
+    from evo_agent.memory.skills.skills import emit  # noqa: PLC0415
     from evo_agent.memory.store import skill_file  # noqa: PLC0415
 
     file = skill_file(stored)

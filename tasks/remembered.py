@@ -8,7 +8,7 @@ from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Rule, RuleSource
 from evo_agent.core.protocols import Recaller
 from evo_agent.core.types import Query, Recalled, to_json
-from evo_agent.memory.credit import CONTROL, MEMORY
+from evo_agent.memory.lifecycle.credit import CONTROL, MEMORY
 from evo_agent.memory.store import Memory
 from evo_agent.tasks.runs import Start
 

@@ -9,7 +9,7 @@ from evo_agent.core.errors import EvoError
 from evo_agent.core.git import Repository, open_repository
 
 if TYPE_CHECKING:
-    from evo_agent.memory.foreign_skills import ForeignSkill
+    from evo_agent.memory.skills.foreign_skills import ForeignSkill
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def list_repository_skills(root: Path) -> tuple[RepositorySkill, ...]:
     Raises:
         EvoError: git cannot read it.
     """
-    from evo_agent.memory.skill_trust import SkillTrust  # noqa: PLC0415
+    from evo_agent.memory.skills.skill_trust import SkillTrust  # noqa: PLC0415
 
     repository, trust = open_repository(root), SkillTrust()
     found = _found(repository)
@@ -59,7 +59,7 @@ def trust_skills(root: Path, names: Iterable[str], *, withdraw: bool = False) ->
     Raises:
         EvoError: there is no such skill, or it is refused.
     """
-    from evo_agent.memory.skill_trust import SkillTrust  # noqa: PLC0415
+    from evo_agent.memory.skills.skill_trust import SkillTrust  # noqa: PLC0415
 
     repository, wanted = open_repository(root), tuple(names)
     found = _found(repository)
@@ -82,7 +82,7 @@ def _named(found: Iterable["ForeignSkill"], name: str) -> list["ForeignSkill"]:
 
 
 def _found(repository: Repository) -> tuple["ForeignSkill", ...]:
-    from evo_agent.memory.foreign_skills import foreign_skills  # noqa: PLC0415
+    from evo_agent.memory.skills.foreign_skills import foreign_skills  # noqa: PLC0415
 
     return foreign_skills(repository, repository.head)
 

@@ -16,7 +16,7 @@ from evo_agent.tasks.knowledge import open_memory
 from evo_agent.tasks.results import FixRequest
 
 if TYPE_CHECKING:
-    from evo_agent.memory.skill_evals import Eval
+    from evo_agent.memory.skills.skill_evals import Eval
     from evo_agent.memory.store import Memory, Stored
 
 AGENTS = {"agents": ".agents/skills", "claude": ".claude/skills"}
@@ -99,7 +99,7 @@ def edit_skill(root: Path, config: Config, name: str, file: Path | None = None) 
     Raises:
         EvoError: there is no such skill or file, or the edit is refused.
     """
-    from evo_agent.memory.skills import LARGEST_FILE, parse, read  # noqa: PLC0415
+    from evo_agent.memory.skills.skills import LARGEST_FILE, parse, read  # noqa: PLC0415
 
     with open_memory(config, root) as memory:
         skill = _skill(memory, name)
@@ -175,9 +175,9 @@ def export_skills(root: Path, config: Config, names: Iterable[str], to: str) -> 
     Raises:
         EvoError: a named skill is not active, or somebody else's folder is in the way.
     """
-    from evo_agent.memory.bodies import Skill  # noqa: PLC0415
-    from evo_agent.memory.records import State  # noqa: PLC0415
-    from evo_agent.memory.skills import write_folder  # noqa: PLC0415
+    from evo_agent.memory.journal.bodies import Skill  # noqa: PLC0415
+    from evo_agent.memory.journal.records import State  # noqa: PLC0415
+    from evo_agent.memory.skills.skills import write_folder  # noqa: PLC0415
     from evo_agent.memory.store import skill_file  # noqa: PLC0415
 
     identity, wanted = open_repository(root).identity, tuple(names)
@@ -214,8 +214,8 @@ def _skill(memory: "Memory", name: str) -> "Stored":
 
 
 def _told(skill: "Stored") -> Recalled:
-    from evo_agent.memory.present import recalled  # noqa: PLC0415
-    from evo_agent.memory.recall import Found  # noqa: PLC0415
+    from evo_agent.memory.recall.present import recalled  # noqa: PLC0415
+    from evo_agent.memory.recall.recall import Found  # noqa: PLC0415
 
     return recalled(Found(skill, 1.0, "it is being tested"))
 

@@ -14,7 +14,7 @@ from evo_agent.core.guard import Guard
 from evo_agent.core.protocols import Model, Recaller, Solver, TestRunner
 from evo_agent.core.recorded import RecordedMemory, RecordedModel, RecordedSandbox, RecordedTests
 from evo_agent.core.types import Recalled, to_json
-from evo_agent.memory.credit import MEMORY
+from evo_agent.memory.lifecycle.credit import MEMORY
 from evo_agent.memory.store import Memory, RunFacts
 from evo_agent.sandboxes.select import available_backends, open_sandbox
 from evo_agent.sandboxes.workspace import Workspace

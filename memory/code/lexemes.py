@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from evo_agent.memory.code.symbols import LARGEST, Definition, definitions
-from evo_agent.memory.words import terms
+from evo_agent.memory.journal.words import terms
 
 VERSION = 2  # of what is cached; raised when anything here or in symbols changes
 _LONGEST_WORD = 64  # characters
@@ -94,7 +94,7 @@ def to_blob(made: Counted) -> tuple[bytes, str]:
 
 @lru_cache(maxsize=400_000)
 def hashes(word: str) -> tuple[int, ...]:
-    """The terms of a word (see memory.words), hashed."""
+    """The terms of a word (see memory.journal.words), hashed."""
     return tuple(zlib.crc32(term.encode()) for term in terms(word))
 
 

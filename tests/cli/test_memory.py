@@ -18,10 +18,10 @@ import pytest
 from tests.cli.conftest import Ran
 
 from evo_agent.cli.main import run
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.journal import FILE, Journal
-from evo_agent.memory.records import Scope, make
-from evo_agent.memory.rows import added
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.journal import FILE, Journal
+from evo_agent.memory.journal.records import Scope, make
+from evo_agent.memory.journal.rows import added
 from evo_agent.memory.store import Memory
 
 Typed = Callable[..., Ran]

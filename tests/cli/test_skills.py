@@ -12,8 +12,8 @@ from tests.memory.conftest import MakeRun, make_run  # noqa: F401 - a fixture
 from evo_agent.cli.main import run
 from evo_agent.core.config import load_config
 from evo_agent.core.git import open_repository
-from evo_agent.memory.records import State
-from evo_agent.memory.states import transition
+from evo_agent.memory.journal.records import State
+from evo_agent.memory.journal.states import transition
 from evo_agent.memory.store import Memory
 from evo_agent.tasks.deliver import Delivery
 from evo_agent.tasks.fix import FixRequest, fix

@@ -14,7 +14,7 @@ from evo_agent.core.types import (
     TestReport,
     Verdict,
 )
-from evo_agent.memory.facts import RunFacts
+from evo_agent.memory.lifecycle.facts import RunFacts
 from evo_agent.memory.store import Memory
 
 PATCH = """\

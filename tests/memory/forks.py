@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from evo_agent.core.types import Candidate, Grade, Issue, Task, TestReport, Verdict
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.distil import RunFacts
-from evo_agent.memory.records import Scope, make
-from evo_agent.memory.rows import added
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.records import Scope, make
+from evo_agent.memory.journal.rows import added
+from evo_agent.memory.lifecycle.distil import RunFacts
 from evo_agent.memory.store import Memory
 
 

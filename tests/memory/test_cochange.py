@@ -6,9 +6,15 @@ from tests.conftest import RepoFactory, commit_files, git
 
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query
-from evo_agent.memory.asof import allowed
-from evo_agent.memory.cochange import CoChange, companions, needed_tests
-from evo_agent.memory.precedents import LARGEST, Precedent, Precedents, message_words, renamed
+from evo_agent.memory.kinship.cochange import CoChange, companions, needed_tests
+from evo_agent.memory.kinship.precedents import (
+    LARGEST,
+    Precedent,
+    Precedents,
+    message_words,
+    renamed,
+)
+from evo_agent.memory.recall.asof import allowed
 from evo_agent.memory.store import Memory
 
 

@@ -9,9 +9,9 @@ from tests.memory.conftest import MakeRun
 from evo_agent.core.config import MemoryConfig
 from evo_agent.core.errors import StoreError, UsageError
 from evo_agent.core.types import Grade, Query
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.credit import CONTROL, account
-from evo_agent.memory.records import Record, Scope, Trust, make
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.records import Record, Scope, Trust, make
+from evo_agent.memory.lifecycle.credit import CONTROL, account
 from evo_agent.memory.store import Memory
 
 ASKED = Query("frobnicate fails on the empty widget list", repo="repo-a", issue_id="asking")

@@ -5,9 +5,9 @@ from math import cos, pi
 import pytest
 
 from evo_agent.core.errors import UsageError
-from evo_agent.memory.credit import CONTROL, Credit, Trial, credit, upper_bound, utility
-from evo_agent.memory.quarantine import reason
-from evo_agent.memory.schedule import control_share, drawn, explore, reuse, worth
+from evo_agent.memory.lifecycle.credit import CONTROL, Credit, Trial, credit, upper_bound, utility
+from evo_agent.memory.lifecycle.quarantine import reason
+from evo_agent.memory.lifecycle.schedule import control_share, drawn, explore, reuse, worth
 
 
 def trials(arm: str, wins: str, task: str = "t") -> list[Trial]:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from evo_agent.core.errors import StoreError, UsageError
-from evo_agent.memory.bodies import Skill
-from evo_agent.memory.records import AsOf, Scope, make, pack
-from evo_agent.memory.rows import added
-from evo_agent.memory.skills import FOLDER, read
+from evo_agent.memory.journal.bodies import Skill
+from evo_agent.memory.journal.records import AsOf, Scope, make, pack
+from evo_agent.memory.journal.rows import added
+from evo_agent.memory.skills.skills import FOLDER, read
 from evo_agent.memory.store import Memory
 
 SECRET = "correct-horse-battery"
@@ -72,7 +72,7 @@ def test_a_forgotten_skill_says_so_in_its_folder(memory: Memory, make_run: Any):
 
 
 def test_an_interrupted_purge_is_named_and_completed(memory: Memory, make_run: Any, tmp_path: Path):
-    from evo_agent.memory import purge
+    from evo_agent.memory.custody import purge
 
     kept = memory.record_run(make_run("r1", title=f"bitcount hangs on {SECRET}"))
     purge.bury(memory._journal, purge.with_derived(memory._journal, [kept.episode_id]), SECRET)

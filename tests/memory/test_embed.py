@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from evo_agent.core.errors import ModelError, UsageError
-from evo_agent.memory.embed import Lexical, LiteLLM, normalised, open_embedder
-from evo_agent.memory.words import terms
+from evo_agent.memory.journal.words import terms
+from evo_agent.memory.recall.embed import Lexical, LiteLLM, normalised, open_embedder
 
 
 def cosine(one: str, other: str) -> float:
@@ -45,9 +45,7 @@ def test_forms_of_a_word_are_one_term():
 
 
 def test_lexical_vectors_are_the_same_in_another_process():
-    code = (
-        "from evo_agent.memory.embed import Lexical; print(Lexical().embed(['parse_url fails'])[0])"
-    )
+    code = "from evo_agent.memory.recall.embed import Lexical; print(Lexical().embed(['parse_url fails'])[0])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(out.stdout) == Lexical().embed(["parse_url fails"])[0]
 

@@ -9,9 +9,9 @@ from tests.conftest import commit_files, git
 
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query, Recalled
-from evo_agent.memory.foreign_recall import ForeignRecall
-from evo_agent.memory.foreign_skills import ForeignSkill, foreign_skills
-from evo_agent.memory.skill_trust import SkillTrust
+from evo_agent.memory.skills.foreign_recall import ForeignRecall
+from evo_agent.memory.skills.foreign_skills import ForeignSkill, foreign_skills
+from evo_agent.memory.skills.skill_trust import SkillTrust
 from evo_agent.memory.store import Memory
 
 RepoFactory = Callable[..., Path]

@@ -12,11 +12,11 @@ from tests.memory.conftest import MakeRun
 from evo_agent.core.git import open_repository
 from evo_agent.core.guard import Guard, Rule, Step
 from evo_agent.core.types import Diagnosis, DiagnosisKind, Grade, Query
-from evo_agent.memory.bodies import Guardrail, Kind
-from evo_agent.memory.records import State
-from evo_agent.memory.regrets import blamed
+from evo_agent.memory.guardrails.regrets import blamed
+from evo_agent.memory.guardrails.traces import edits, hung, steps
+from evo_agent.memory.journal.bodies import Guardrail, Kind
+from evo_agent.memory.journal.records import State
 from evo_agent.memory.store import Memory, Stored
-from evo_agent.memory.traces import edits, hung, steps
 
 RepoFactory = Callable[..., Path]
 

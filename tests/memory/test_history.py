@@ -12,9 +12,9 @@ from tests.conftest import RepoFactory, commit_files, git
 
 from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git import git_command, open_repository
-from evo_agent.memory.bodies import Episode
-from evo_agent.memory.gitlog import LARGEST_COMMIT, read_commits, revisions
-from evo_agent.memory.history import intent, is_test, keywords, references
+from evo_agent.memory.history.gitlog import LARGEST_COMMIT, read_commits, revisions
+from evo_agent.memory.history.history import intent, is_test, keywords, references
+from evo_agent.memory.journal.bodies import Episode
 from evo_agent.memory.store import Memory
 
 
@@ -189,7 +189,7 @@ def test_nothing_that_a_repository_configures_is_run(memory: Memory, repo_factor
 LEARN = """
 import sys
 from pathlib import Path
-from evo_agent.memory import mining
+from evo_agent.memory.history import mining
 from evo_agent.memory.store import Memory
 mining.CHUNK = 5
 with Memory.open(Path(sys.argv[1])) as memory:

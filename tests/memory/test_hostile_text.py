@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from evo_agent.memory.messages import _REFERENCE
-from evo_agent.memory.scoring import _PATH
+from evo_agent.memory.history.messages import _REFERENCE
+from evo_agent.memory.recall.scoring import _PATH
 
 LONG = 200_000  # characters, the most that an issue may have
 

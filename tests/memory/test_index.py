@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from evo_agent.core.types import Query
-from evo_agent.memory import dense
-from evo_agent.memory.bodies import Episode, Insight
-from evo_agent.memory.embed import Lexical
-from evo_agent.memory.index import _HNSW, ChromaIndex
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.records import Record, Scope, make
-from evo_agent.memory.rows import Change, added
+from evo_agent.memory.journal.bodies import Episode, Insight
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.records import Record, Scope, make
+from evo_agent.memory.journal.rows import Change, added
+from evo_agent.memory.recall import dense
+from evo_agent.memory.recall.embed import Lexical
+from evo_agent.memory.recall.index import _HNSW, ChromaIndex
+from evo_agent.memory.recall.vectors import Vectors
 from evo_agent.memory.store import Memory
-from evo_agent.memory.vectors import Vectors
 
 np = pytest.importorskip("numpy")
 WORDS = "parse merge header cache token socket retry login page table index query frame".split()  # noqa: SIM905 - reads better
@@ -109,9 +109,9 @@ def test_it_takes_in_only_what_is_new(index: ChromaIndex, journal: Journal):
 OTHER = """
 import sys
 from pathlib import Path
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.records import Scope, make
-from evo_agent.memory.rows import added
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.records import Scope, make
+from evo_agent.memory.journal.rows import added
 from evo_agent.memory.store import Memory
 with Memory.open(Path(sys.argv[1])) as memory:
     record = make(Insight("rule", sys.argv[2]), repo="r", scope=Scope.GLOBAL)

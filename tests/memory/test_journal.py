@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.bodies import Episode, Insight
-from evo_agent.memory.journal import FILE, Journal
-from evo_agent.memory.records import Record, Scope, make, pack, to_json
-from evo_agent.memory.rows import Change, added
-from evo_agent.memory.views import laid
-from evo_agent.memory.words import terms
+from evo_agent.memory.journal.bodies import Episode, Insight
+from evo_agent.memory.journal.journal import FILE, Journal
+from evo_agent.memory.journal.records import Record, Scope, make, pack, to_json
+from evo_agent.memory.journal.rows import Change, added
+from evo_agent.memory.journal.views import laid
+from evo_agent.memory.journal.words import terms
 
 WRITER = """
 import sys
 import zlib
 from pathlib import Path
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.records import Scope, make
-from evo_agent.memory.rows import added
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.records import Scope, make
+from evo_agent.memory.journal.rows import added
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 with Journal(folder) as journal:
     for number in range(count):
@@ -206,7 +206,7 @@ def test_only_the_owner_can_read_the_folder(tmp_path: Path):
 
 
 def test_several_processes_that_make_the_journal_at_once_all_get_it(tmp_path: Path):
-    code = "import sys; from pathlib import Path; from evo_agent.memory.journal import Journal\n"
+    code = "import sys; from pathlib import Path; from evo_agent.memory.journal.journal import Journal\n"
     code += "print(flush=True); sys.stdin.readline(); Journal(Path(sys.argv[1])).close()"
     for number in range(10):
         argv = [sys.executable, "-c", code, str(tmp_path / str(number))]

@@ -1,8 +1,8 @@
 """The earlier fixes that are most like a task."""
 
-from evo_agent.memory.kinship import Evidence, Weights, evidence, kin, weighed
-from evo_agent.memory.precedents import Precedent, message_words
-from evo_agent.memory.resemblance import Resemblance
+from evo_agent.memory.kinship.kinship import Evidence, Weights, evidence, kin, weighed
+from evo_agent.memory.kinship.precedents import Precedent, message_words
+from evo_agent.memory.kinship.resemblance import Resemblance
 
 URL = ("url.py", "parse")
 

@@ -7,12 +7,12 @@ from tests.memory.conftest import PATCH, MakeRun
 
 from evo_agent.core.errors import UsageError
 from evo_agent.core.types import Diagnosis, DiagnosisKind, Grade
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.facts import RunFacts
-from evo_agent.memory.laws import observe, situation, standing
-from evo_agent.memory.predicates import Fact, holds, parse
-from evo_agent.memory.records import Record, Scope, Trust, make
-from evo_agent.memory.rows import Stored
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.records import Record, Scope, Trust, make
+from evo_agent.memory.journal.rows import Stored
+from evo_agent.memory.lifecycle.facts import RunFacts
+from evo_agent.memory.lifecycle.laws import observe, situation, standing
+from evo_agent.memory.lifecycle.predicates import Fact, holds, parse
 from evo_agent.memory.store import Memory
 
 FACTS: dict[str, Fact] = {
@@ -216,8 +216,8 @@ def test_rules_and_playbook_are_separate(memory: Memory, make_run: MakeRun):
 
 
 def test_a_situation_says_only_what_is_known(make_run: MakeRun):
-    from evo_agent.memory.bodies import Episode
-    from evo_agent.memory.distil import run_episode
+    from evo_agent.memory.journal.bodies import Episode
+    from evo_agent.memory.lifecycle.distil import run_episode
 
     body = run_episode(run_of(make_run, 1)).body
     assert isinstance(body, Episode)

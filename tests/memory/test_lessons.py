@@ -23,11 +23,11 @@ from evo_agent.core.types import (
     Recalled,
     Task,
 )
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.facts import RunFacts
-from evo_agent.memory.lessons import MOST
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.lifecycle.facts import RunFacts
+from evo_agent.memory.lifecycle.lessons import MOST
+from evo_agent.memory.lifecycle.trace import first_divergence, steps
 from evo_agent.memory.store import Memory
-from evo_agent.memory.trace import first_divergence, steps
 from evo_agent.sandboxes.select import open_sandbox
 from evo_agent.sandboxes.workspace import Workspace
 from evo_agent.tasks.testing import CommandRunner

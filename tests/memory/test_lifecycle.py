@@ -9,10 +9,10 @@ from tests.memory.conftest import PATCH, MakeRun
 from evo_agent.core.errors import StoreError
 from evo_agent.core.events import RunLog
 from evo_agent.core.types import Grade, Query
-from evo_agent.memory.bodies import Episode
-from evo_agent.memory.lifecycle import NoVerdictError, WriteBack, transition, utility
-from evo_agent.memory.records import State
-from evo_agent.memory.skills import read
+from evo_agent.memory.journal.bodies import Episode
+from evo_agent.memory.journal.records import State
+from evo_agent.memory.lifecycle.lifecycle import NoVerdictError, WriteBack, transition, utility
+from evo_agent.memory.skills.skills import read
 from evo_agent.memory.store import Memory
 
 

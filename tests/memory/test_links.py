@@ -7,12 +7,12 @@ import pytest
 from tests.conftest import RepoFactory, commit_files, git
 
 from evo_agent.core.git import git_command, open_repository
-from evo_agent.memory import history
-from evo_agent.memory.gitlog import read_commits
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.links import Linker, LinkReport, Links, kept
-from evo_agent.memory.rows import Stored
-from evo_agent.memory.szz import replaced_lines, says_something
+from evo_agent.memory.history import history
+from evo_agent.memory.history.gitlog import read_commits
+from evo_agent.memory.history.links import Linker, LinkReport, Links, kept
+from evo_agent.memory.history.szz import replaced_lines, says_something
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.rows import Stored
 
 PARSER = """\
 # parse things

@@ -12,12 +12,12 @@ from tests.conftest import RepoFactory, git
 
 from evo_agent.core.errors import RepositoryError
 from evo_agent.core.git import git_command, open_repository
-from evo_agent.memory import history, mining
-from evo_agent.memory.bodies import Episode
-from evo_agent.memory.gitlog import revisions
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.mining import Chunk, mined
-from evo_agent.memory.records import from_json, unpack
+from evo_agent.memory.history import history, mining
+from evo_agent.memory.history.gitlog import revisions
+from evo_agent.memory.history.mining import Chunk, mined
+from evo_agent.memory.journal.bodies import Episode
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.records import from_json, unpack
 
 COMMITS = 60
 
@@ -122,8 +122,8 @@ LEARN = """
 import os, sys
 from pathlib import Path
 from evo_agent.core.git import open_repository
-from evo_agent.memory import history, mining
-from evo_agent.memory.journal import Journal
+from evo_agent.memory.history import history, mining
+from evo_agent.memory.journal.journal import Journal
 mining.ALONE, mining.CHUNK = 8, 4
 os.sched_getaffinity = lambda _: {0, 1}
 with Journal(Path(sys.argv[1])) as journal:
@@ -188,8 +188,8 @@ HUGE = """
 import sys
 from pathlib import Path
 from evo_agent.core.git import open_repository
-from evo_agent.memory import history
-from evo_agent.memory.journal import Journal
+from evo_agent.memory.history import history
+from evo_agent.memory.journal.journal import Journal
 with Journal(Path(sys.argv[1])) as journal:
     report = history.learn(journal, open_repository(Path(sys.argv[2])))
 (most,) = [l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM")]
@@ -265,7 +265,7 @@ def miners() -> list[tuple[int, int, str]]:
             parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
         except (OSError, ValueError):
             continue
-        if "evo_agent.memory.miner" in command and entry.name.isdigit():
+        if "evo_agent.memory.history.miner" in command and entry.name.isdigit():
             found.append((int(entry.name), int(parent), command))
     return found
 

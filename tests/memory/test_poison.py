@@ -19,11 +19,11 @@ from evo_agent.core.errors import StoreError
 from evo_agent.core.events import read_events
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query
-from evo_agent.memory.bodies import Episode, Insight, Skill
-from evo_agent.memory.records import LARGEST_RECORD, AsOf, Scope, make, to_json
-from evo_agent.memory.redact import inert
-from evo_agent.memory.rows import added
-from evo_agent.memory.skill_trust import SkillTrust
+from evo_agent.memory.journal.bodies import Episode, Insight, Skill
+from evo_agent.memory.journal.records import LARGEST_RECORD, AsOf, Scope, make, to_json
+from evo_agent.memory.journal.redact import inert
+from evo_agent.memory.journal.rows import added
+from evo_agent.memory.skills.skill_trust import SkillTrust
 from evo_agent.memory.store import Memory
 from evo_agent.tasks.deliver import Delivery
 from evo_agent.tasks.fix import FixRequest, fix

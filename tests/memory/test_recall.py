@@ -13,9 +13,9 @@ from tests.memory.conftest import MakeRun
 from evo_agent.core.errors import EvoError
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query, Recalled
-from evo_agent.memory.bodies import Episode, FileChange, Insight
-from evo_agent.memory.records import AsOf, Record, Scope, make
-from evo_agent.memory.rows import Change, added
+from evo_agent.memory.journal.bodies import Episode, FileChange, Insight
+from evo_agent.memory.journal.records import AsOf, Record, Scope, make
+from evo_agent.memory.journal.rows import Change, added
 from evo_agent.memory.store import Memory
 
 FIX = "Fix KeyError in merge_settings when a header is missing"

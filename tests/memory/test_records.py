@@ -7,8 +7,17 @@ from dataclasses import replace
 import pytest
 
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.bodies import Body, Episode, FileChange, Guardrail, Hunk, Insight, Kind, Skill
-from evo_agent.memory.records import (
+from evo_agent.memory.journal.bodies import (
+    Body,
+    Episode,
+    FileChange,
+    Guardrail,
+    Hunk,
+    Insight,
+    Kind,
+    Skill,
+)
+from evo_agent.memory.journal.records import (
     AsOf,
     Record,
     Scope,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evo_agent.memory.redact import inert, redact, redact_value
+from evo_agent.memory.journal.redact import inert, redact, redact_value
 
 SECRETS = {
     "github": "ghp_" + "a1B2" * 9,

@@ -1,7 +1,7 @@
 """Which earlier messages say what a task says."""
 
-from evo_agent.memory.precedents import Precedent, message_words
-from evo_agent.memory.resemblance import Resemblance
+from evo_agent.memory.kinship.precedents import Precedent, message_words
+from evo_agent.memory.kinship.resemblance import Resemblance
 
 
 def said(*messages: str) -> list[Precedent]:

@@ -19,7 +19,7 @@ import pytest
 from evo_agent.core.errors import StoreError
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query
-from evo_agent.memory.journal import FILE, Journal
+from evo_agent.memory.journal.journal import FILE, Journal
 from evo_agent.memory.store import Memory
 
 EVO = Path(sys.executable).parent / "evo"
@@ -255,10 +255,10 @@ FILL = """
 import json, subprocess, sys
 from pathlib import Path
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.records import Scope, make
-from evo_agent.memory.rows import added
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.records import Scope, make
+from evo_agent.memory.journal.rows import added
 import random
 folder, evo, repo = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 acknowledged, cause = [], ""

@@ -14,10 +14,10 @@ from evo_agent.core.git import open_repository
 from evo_agent.core.models import LiteLLMModel
 from evo_agent.core.protocols import Model
 from evo_agent.core.types import Cost, Query
-from evo_agent.memory.bodies import Episode
-from evo_agent.memory.explanations import Budget, ExplainReport, mattering
-from evo_agent.memory.rows import Stored
-from evo_agent.memory.sextuple import MalformedError, answer, question
+from evo_agent.memory.history.explanations import Budget, ExplainReport, mattering
+from evo_agent.memory.history.sextuple import MalformedError, answer, question
+from evo_agent.memory.journal.bodies import Episode
+from evo_agent.memory.journal.rows import Stored
 from evo_agent.memory.store import Memory
 
 TOLD = {

@@ -3,7 +3,7 @@
 import pytest
 from tests.conftest import RepoFactory, git
 
-from evo_agent.memory.shapes import MOST_FUNCTIONS, defined, statement, touched
+from evo_agent.memory.kinship.shapes import MOST_FUNCTIONS, defined, statement, touched
 
 HEAD = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n"
 

@@ -9,11 +9,11 @@ from tests.memory.conftest import MakeRun
 from tests.memory.test_skills import validate
 
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.bodies import Skill
-from evo_agent.memory.records import State
-from evo_agent.memory.skill_evals import Eval, read_evals, write_evals
-from evo_agent.memory.skill_library import passed_evals
-from evo_agent.memory.skills import SkillFile, read
+from evo_agent.memory.journal.bodies import Skill
+from evo_agent.memory.journal.records import State
+from evo_agent.memory.skills.skill_evals import Eval, read_evals, write_evals
+from evo_agent.memory.skills.skill_library import passed_evals
+from evo_agent.memory.skills.skills import SkillFile, read
 from evo_agent.memory.store import Memory, Stored
 
 
@@ -89,7 +89,7 @@ def test_what_no_version_passed_is_no_regression(memory: Memory, skill: Stored) 
 
 
 def test_a_quarantined_parent_is_not_brought_back(memory: Memory, skill: Stored) -> None:
-    from evo_agent.memory.states import transition
+    from evo_agent.memory.journal.states import transition
 
     worse = edited(memory, skill, "Worse.")
     memory._journal.write("q", [transition(skill, State.QUARANTINED, "q", "harmful")])
@@ -142,7 +142,7 @@ def test_evals_of_others_are_read_and_nonsense_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a/b/c/d/e", "", "a\nb"])
 def test_a_file_outside_a_skills_folder_is_not_written(tmp_path: Path, name: str) -> None:
-    from evo_agent.memory.skills import write
+    from evo_agent.memory.skills.skills import write
 
     with pytest.raises(StoreError, match="not below its folder"):
         write(tmp_path, SkillFile("x", "d", "b"), {name: "text"})

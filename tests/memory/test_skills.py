@@ -8,7 +8,7 @@ import pytest
 from tests.memory.conftest import MakeRun
 
 from evo_agent.core.errors import StoreError
-from evo_agent.memory.skills import SkillFile, emit, parse, read, slug, write
+from evo_agent.memory.skills.skills import SkillFile, emit, parse, read, slug, write
 from evo_agent.memory.store import Memory
 
 AWKWARD = SkillFile(

@@ -17,10 +17,10 @@ from tests.conftest import GIT_ENV
 
 from evo_agent.core.git import open_repository
 from evo_agent.core.types import Query, Recalled
-from evo_agent.memory.bodies import Body, Episode, Insight, Skill
-from evo_agent.memory.fulltext import FullTextRanking
-from evo_agent.memory.records import AsOf, Scope, Trust, make
-from evo_agent.memory.rows import Change, added
+from evo_agent.memory.journal.bodies import Body, Episode, Insight, Skill
+from evo_agent.memory.journal.records import AsOf, Scope, Trust, make
+from evo_agent.memory.journal.rows import Change, added
+from evo_agent.memory.recall.fulltext import FullTextRanking
 from evo_agent.memory.store import Memory
 
 SUBJECTS = (

@@ -11,14 +11,14 @@ import pytest
 
 from evo_agent.core.errors import StoreError
 from evo_agent.core.types import Grade
-from evo_agent.memory import purge
-from evo_agent.memory.bodies import Episode, Insight
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.lifecycle import write_back
-from evo_agent.memory.records import AsOf, Record, Scope, Trust, canonical, make
-from evo_agent.memory.rows import Change, added
-from evo_agent.memory.transfer import ImportReport, lines, merge, take_lines
-from evo_agent.memory.wire import LARGEST_LINE
+from evo_agent.memory.custody import purge
+from evo_agent.memory.custody.transfer import ImportReport, lines, merge, take_lines
+from evo_agent.memory.custody.wire import LARGEST_LINE
+from evo_agent.memory.journal.bodies import Episode, Insight
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.records import AsOf, Record, Scope, Trust, canonical, make
+from evo_agent.memory.journal.rows import Change, added
+from evo_agent.memory.lifecycle.lifecycle import write_back
 
 
 def insight(text: str, **envelope: Any) -> Record:
@@ -126,7 +126,7 @@ def _escape(_: bytes) -> bytes:
 
 
 def _json(record: Record) -> bytes:
-    from evo_agent.memory.records import to_json
+    from evo_agent.memory.journal.records import to_json
 
     return to_json(record).encode()
 

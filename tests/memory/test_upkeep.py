@@ -9,13 +9,13 @@ from tests.memory.conftest import MakeRun
 
 from evo_agent.core.config import MemoryConfig
 from evo_agent.core.types import Grade, Query
-from evo_agent.memory.admit import threshold
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.embed import Lexical
-from evo_agent.memory.journal import Journal
-from evo_agent.memory.records import Record, Scope, Trust, make
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.journal import Journal
+from evo_agent.memory.journal.records import Record, Scope, Trust, make
+from evo_agent.memory.lifecycle.admit import threshold
+from evo_agent.memory.lifecycle.upkeep import DAY, Upkeep
+from evo_agent.memory.recall.embed import Lexical
 from evo_agent.memory.store import Memory
-from evo_agent.memory.upkeep import DAY, Upkeep
 
 TEXT = (
     "When the settings loader merges nested tables, copy the inner table before updating it, "

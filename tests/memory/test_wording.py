@@ -5,10 +5,10 @@ from tests.memory.conftest import MakeRun
 
 from evo_agent.core.errors import UsageError
 from evo_agent.core.types import Query
-from evo_agent.memory.bodies import Insight
-from evo_agent.memory.records import Trust
+from evo_agent.memory.journal.bodies import Insight
+from evo_agent.memory.journal.records import Trust
+from evo_agent.memory.lifecycle.wording import worded
 from evo_agent.memory.store import Memory
-from evo_agent.memory.wording import worded
 
 
 def test_a_models_words_are_a_record_of_their_own_below_the_lesson(

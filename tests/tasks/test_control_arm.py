@@ -10,7 +10,7 @@ from tests.tasks.test_fix import CLUB, CLUB_ISSUE, CLUB_TEST, SHOP, SHOP_ISSUE, 
 from evo_agent.core.config import Config, MemoryConfig, load_config
 from evo_agent.core.events import read_events
 from evo_agent.core.types import Grade
-from evo_agent.memory.credit import CONTROL
+from evo_agent.memory.lifecycle.credit import CONTROL
 from evo_agent.tasks.fix import FixRequest, fix
 from evo_agent.tasks.knowledge import open_memory
 

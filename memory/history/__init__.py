@@ -1,0 +1,1 @@
+"""Commits become episodes: reading git, storing, and what is worked out later."""

@@ -1,0 +1,1 @@
+"""What is kept, and where: records, and the journal that is the truth of memory."""

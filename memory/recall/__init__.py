@@ -1,0 +1,1 @@
+"""Who may answer a query, who is near enough, and why."""
