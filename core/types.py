@@ -15,7 +15,7 @@ ENVIRONMENT_ROOT = "/opt/evo/env"  # where a sandbox shows the built environment
 
 
 class Grade(StrEnum):
-    """How far a fix was proved (DESIGN section 2). Every message and figure uses these words."""
+    """How far a fix was proved. Every message and figure uses these words."""
 
     PROVED = "proved"  # a person's or pre-existing test failed at base and passes now
     REPRODUCED = "reproduced"  # so did a test the solver wrote and froze before it edited

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from evo_agent.memory.code.lexemes import hashes
 
 LONGEST = 40_000  # characters that are read
-_LEAD = 400  # prose characters after the title that count as its lead (FACTS)
+_LEAD = 400  # prose characters after the title that count as its lead
 _LONGEST_WORD = 64  # characters
 _WORD = re.compile(r"[^\W\d]\w*")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # what a template tells the reporter

@@ -1,4 +1,4 @@
-"""Memory out of and into files, and several memories made one (DESIGN section 8).
+"""Memory out of and into files, and several memories made one.
 
 An export is a function of what is known, not of the order in which it arrived: the same records
 and events give the same bytes. So import is idempotent, exporting what was imported with trust

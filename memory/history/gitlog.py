@@ -2,7 +2,7 @@
 
 The pipe is read as bytes; every commit begins with a marker that no commit can know, then the
 header fields and the list of files come NUL-separated, then the patch. What is beyond
-LARGEST_COMMIT is read and dropped (GitPython's walk is seven times slower: FACTS).
+LARGEST_COMMIT is read and dropped (GitPython's walk is seven times slower).
 """
 
 import re

@@ -18,7 +18,7 @@ from evo_agent.memory.journal.bodies import Episode
 from evo_agent.memory.journal.document import Document
 from evo_agent.memory.journal.records import Record, Trust
 
-# Weights of the columns title, paths, text, diff in BM25 (FACTS: a title says most), doubled to be
+# Weights of the columns title, paths, text, diff in BM25: a title says most, doubled to be
 # whole numbers.
 HALVES = (8, 6, 2, 1)
 PROVED, COMMIT, MENDING = 1, 2, 4  # flags

@@ -2,7 +2,7 @@
 
 A record, a state transition or a credit is an event; views are kept in the same transaction.
 What a method has returned is on the disk. `generation` tells a derived index whether it is
-behind (DESIGN section 3).
+behind.
 """
 
 import json
@@ -21,7 +21,7 @@ from evo_agent.memory.journal.rows import Change, Generation, JournalEvent, Laid
 from evo_agent.memory.journal.schema import connect, translated
 
 FILE = "journal.sqlite"
-# Weights of the columns title, paths, text, diff in BM25 (FACTS: a title says most).
+# Weights of the columns title, paths, text, diff in BM25: a title says most.
 COLUMN_WEIGHTS = (4.0, 3.0, 1.0, 0.5)
 _SHORTEST_PREFIX = 6  # digits of an id that a person may type
 _SELECT = (

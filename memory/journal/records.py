@@ -1,4 +1,4 @@
-"""The records of memory: one envelope, four kinds of body (DESIGN section 3).
+"""The records of memory: one envelope, four kinds of body.
 
 A record's id is the SHA-256 of its kind, repo, scope and body in canonical JSON, and of
 nothing else, so that merging two journals is a union. Bodies leave out what is empty: a

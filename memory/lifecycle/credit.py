@@ -16,7 +16,7 @@ from evo_agent.memory.journal.journal import Journal
 from evo_agent.memory.journal.rows import Change, JournalEvent
 
 MEMORY, CONTROL = "memory", "control"  # the arms
-LEAST = 5  # uses, pairs, or control runs below which nothing is concluded (DESIGN section 3)
+LEAST = 5  # uses, pairs, or control runs below which nothing is concluded: ReMe's count
 LEVEL = 0.95  # two-sided, of the interval whose upper bound counts
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 

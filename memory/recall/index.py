@@ -2,7 +2,7 @@
 
 `current.json` beside the store says which journal and how much of it is indexed. A process that
 finds it changed reopens its client, because an open client goes on answering from what it read
-first (FACTS). Whatever cannot be opened or queried is built anew from the journal, once; whoever
+first. Whatever cannot be opened or queried is built anew from the journal, once; whoever
 asks ranks exactly when that fails, too (memory.recall.dense, which also says when Chroma is asked).
 """
 

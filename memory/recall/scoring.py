@@ -46,7 +46,7 @@ _PATH = re.compile(  # starts and lengths are bounded: without, a hostile issue 
 )
 _LONGEST_QUERY = 20_000  # characters of the query that are looked at
 _MOST_TERMS = 2_000
-_TITLE = 200  # characters: a title says most (FACTS)
+_TITLE = 200  # characters: a title says most
 _MOST_PATHS = 100
 _HALF = 0.5
 
