@@ -9,9 +9,9 @@ from typing import Self
 
 from evo_agent.core.errors import StoreError
 from evo_agent.memory.code import lexemes, symbols
+from evo_agent.memory.journal.schema import BUSY_SECONDS, write_ahead
 
 LARGEST_CACHE = 1 << 30  # bytes; beyond, what was used longest ago goes
-_BUSY_SECONDS = 60.0
 _ASKED = 500  # blobs in one statement
 _FORMAT = f"{symbols.VERSION}.{lexemes.VERSION}"
 _DDL = """
@@ -124,27 +124,13 @@ class Parses:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
     try:
-        _write_ahead(connection)
+        write_ahead(connection)
+        connection.execute("PRAGMA synchronous = OFF")  # a cache: lost is parsed again
         with connection:
             connection.execute(_DDL)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Of two processes that make the file at once, SQLite refuses one here and now."""
-    end = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")  # a cache: lost is parsed again
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-        else:
-            return

@@ -89,8 +89,8 @@ def connect(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to WAL. Of two that make a journal at once, SQLite refuses one here and now."""
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. Of two that make a file at once, SQLite refuses one here and now."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -107,7 +107,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:  # before anything is written: a newer evo may keep its file in another way
         raise StoreError(f"{path} was written by a newer evo (format {found})", "upgrade evo")
-    _write_ahead(connection)
+    write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on the disk
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np  # noqa: TID253 - what is tested here is made of arrays
 import pytest
 
 from evo_agent.core.types import Query
@@ -22,7 +23,6 @@ from evo_agent.memory.recall.index import _HNSW, ChromaIndex
 from evo_agent.memory.recall.vectors import Vectors
 from evo_agent.memory.store import Memory
 
-np = pytest.importorskip("numpy")
 WORDS = "parse merge header cache token socket retry login page table index query frame".split()  # noqa: SIM905 - reads better
 COUNT = 400
 TEXT = "retry the socket when login fails with a stale token"
