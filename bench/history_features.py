@@ -4,14 +4,23 @@ Each task gives a pool of candidates, which of them are true, and per feature a 
 the same for all arms: the best by what search says, by history, and by shuffled history.
 """
 
-import math
-import random
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from history_cases import Case, Memory
+from history_past import (
+    Past,
+    Table,
+    foremost,
+    functions_of,
+    fused,
+    nearest,
+    resembling,
+    same_path,
+    shuffled,
+)
 from history_source import (
     Scores,
     Tree,
@@ -24,18 +33,13 @@ from history_source import (
 )
 
 from evo_agent.memory.journal.words import terms
-from evo_agent.memory.kinship.cochange import CoChange
 from evo_agent.memory.kinship.kinship import Evidence, evidence
-from evo_agent.memory.kinship.precedents import Precedent
 from evo_agent.memory.kinship.resemblance import Resemblance
 
 TITLE, BODY = 2.0, 0.7  # weights of the query's parts
 POOL, PER_FEATURE = 120, 40  # candidates by round weights, and by each feature of history
-BLOCK = 500  # neighbouring commits among which the control permutes: popularity keeps its time
 FILES_OF_FUNCTIONS = 40  # files whose functions are candidates
 LEAST_KIND, MOST_KIND = 1, 0.05  # how many earlier fixes of its kind a fix needs, and may have
-
-Table = Mapping[str, Mapping[Any, float]]
 
 
 @dataclass(frozen=True)
@@ -65,37 +69,6 @@ def questions(case: Case, sources: Tree, tests: Tree, memory: Memory) -> list[Qu
     return [one for one in made if one is not None]
 
 
-class _Past:
-    """History's counts over one memory, true or shuffled."""
-
-    def __init__(self, precedents: Sequence[Precedent], text: str, diffs: dict[int, float]) -> None:
-        self.precedents = precedents
-        self.alike = Resemblance(precedents).to(text)
-        self.diffs = diffs
-        self.counts = CoChange(precedents)
-
-    def by_message(
-        self, touched: Callable[[Precedent], Iterable[Any]], *, diffs: bool = False
-    ) -> tuple[dict[Any, float], dict[Any, float]]:
-        """Of places: resembling messages (or diffs) of changes there, summed and the best."""
-        whole: dict[Any, float] = defaultdict(float)
-        best: dict[Any, float] = defaultdict(float)
-        for at, value in (self.diffs if diffs else self.alike).items():
-            places = tuple(touched(self.precedents[at]))
-            for place in places:
-                whole[place] += value**2 / math.sqrt(len(places))
-                best[place] = max(best[place], value)
-        return whole, best
-
-    def popular(self, touched: Callable[[Precedent], Iterable[Any]]) -> dict[Any, float]:
-        found: dict[Any, float] = defaultdict(float)
-        last = len(self.precedents)
-        for at, one in enumerate(self.precedents):
-            for place in touched(one):
-                found[place] += 0.5 ** ((last - at) / 1000)
-        return {place: math.log1p(value) for place, value in found.items()}
-
-
 class _Arms:
     def __init__(self, case: Case, sources: Tree, tests: Tree, memory: Memory) -> None:
         self._case, self._sources, self._tests, self._memory = case, sources, tests, memory
@@ -106,13 +79,13 @@ class _Arms:
         text = f"{case.title}\n{case.body}"
         self._by_diff = resembling(memory.diffs, text)
         self._past = {
-            "+": _Past(memory.precedents, text, self._by_diff),
-            "-": _Past(shuffled(memory.precedents, case.sha), text, self._by_diff),
+            "+": Past(memory.precedents, text, self._by_diff),
+            "-": Past(shuffled(memory.precedents, case.sha), text, self._by_diff),
         }
         self._title = frozenset(terms(case.title))
         self._chunks = sources.chunks(self._query)
         self._files = self._lexical_files()
-        self._fused = _fused(self._files)
+        self._fused = fused(self._files)
 
     # What search says
 
@@ -179,7 +152,7 @@ class _Arms:
         found["diffs"] = past.by_message(lambda one: one.files, diffs=True)[0]
         found["popular"] = past.popular(lambda one: one.files)
         around: dict[Any, float] = defaultdict(float)
-        for seed in _best(self._fused, 5):
+        for seed in foremost(self._fused, 5):
             for path, share in past.counts.files([seed]).items():
                 around[path] += share * self._fused[seed]
         found["around"] = around
@@ -189,8 +162,8 @@ class _Arms:
         if not self._case.functions:
             return None
         whole = {side: self._past[side].by_message(lambda one: one.files)[0] for side in "+-"}
-        near = {*_best(self._fused, FILES_OF_FUNCTIONS)}
-        near.update(path for side in "+-" for path in _best(whole[side], PER_FEATURE // 2))
+        near = {*foremost(self._fused, FILES_OF_FUNCTIONS)}
+        near.update(path for side in "+-" for path in foremost(whole[side], PER_FEATURE // 2))
         places = [
             (path, chunk.qualified)
             for path in near
@@ -205,9 +178,9 @@ class _Arms:
         }
 
         def past(side: str) -> dict[str, dict[Any, float]]:
-            sums, best = self._past[side].by_message(_functions)
-            diffs = self._past[side].by_message(_functions, diffs=True)[0]
-            popular = self._past[side].popular(_functions)
+            sums, best = self._past[side].by_message(functions_of)
+            diffs = self._past[side].by_message(functions_of, diffs=True)[0]
+            popular = self._past[side].popular(functions_of)
             named = {p: (p[0], p[1].rpartition(".")[2]) for p in places}
             found = {"messages": sums, "message": best, "diffs": diffs, "popular": popular}
             table = {n: {p: s.get(named[p], 0.0) for p in places} for n, s in found.items()}
@@ -236,10 +209,10 @@ class _Arms:
             "bm25f": tree.bm25f(self._query),
             "like": tree.bm25f(tree.standing_for(words.items())),
             "mentions": tree.bm25f(mentions),
-            "name": _nearest(tree, files, lambda t, s: jaccard(stem_words(t), stem_words(s))),
-            "folder": _nearest(tree, files, lambda t, s: jaccard(folder_words(t), folder_words(s))),
-            "path": _nearest(tree, files, _same_path),
-            "imports": _nearest(tree, files, lambda t, s: imported(tree, t, module_of(s))),
+            "name": nearest(tree, files, lambda t, s: jaccard(stem_words(t), stem_words(s))),
+            "folder": nearest(tree, files, lambda t, s: jaccard(folder_words(t), folder_words(s))),
+            "path": nearest(tree, files, same_path),
+            "imports": nearest(tree, files, lambda t, s: imported(tree, t, module_of(s))),
         }
 
         def past(side: str) -> dict[str, Scores]:
@@ -275,7 +248,7 @@ class _Arms:
         places = self._places()
         found = {side: evidence(fixes[side], alike, files, places) for side in "+-"}
         told = {
-            side: evidence(fixes[side], {}, {}, self._past[side].by_message(_functions)[1])
+            side: evidence(fixes[side], {}, {}, self._past[side].by_message(functions_of)[1])
             for side in "+-"
         }
         links = {
@@ -348,9 +321,9 @@ class _Arms:
         table: dict[str, Mapping[Any, float]] = dict(off)
         for side in "+-":
             table |= {side + name: scores for name, scores in past(side).items()}
-        pool = dict.fromkeys(_best(_fused(off), POOL))
+        pool = dict.fromkeys(foremost(fused(off), POOL))
         for name in (name for name in table if name[0] in "+-"):
-            pool.update(dict.fromkeys(_best(table[name], PER_FEATURE)))
+            pool.update(dict.fromkeys(foremost(table[name], PER_FEATURE)))
         candidates = [one for one in pool if one not in set(left_out)]
         highest = {
             name: 1.0 if "=" in name else max(scores.values(), default=0.0) or 1.0
@@ -365,77 +338,3 @@ class _Arms:
         return Question(
             task, self._case.repo, self._case.sha, tuple(table), rows, true, len(truths)
         )
-
-
-def shuffled(precedents: Sequence[Precedent], seed: str) -> list[Precedent]:
-    """The control: who touched what is permuted among neighbours; messages and sizes stay.
-
-    Every file, test, function and shape stays as frequent as it was, at about the same time.
-    """
-    dice = random.Random(seed)
-    found: list[Precedent] = []
-    for start in range(0, len(precedents), BLOCK):
-        block = precedents[start : start + BLOCK]
-        pools = [
-            [item for one in block for item in of(one)]
-            for of in (lambda o: o.files, lambda o: o.tests, lambda o: o.functions)
-        ]
-        shapes = [one.shape for one in block]
-        for pool in (*pools, shapes):
-            dice.shuffle(pool)
-        files, tests, functions = (iter(pool) for pool in pools)
-        for one, shape in zip(block, shapes, strict=True):
-            found.append(
-                replace(
-                    one,
-                    files=tuple(dict.fromkeys(next(files) for _ in one.files)),
-                    tests=tuple(dict.fromkeys(next(tests) for _ in one.tests)),
-                    functions=tuple(dict.fromkeys(next(functions) for _ in one.functions)),
-                    shape=shape,
-                )
-            )
-    return found
-
-
-def _functions(one: Precedent) -> tuple[tuple[str, str], ...]:
-    return one.functions
-
-
-def resembling(texts: Sequence[frozenset[str]], text: str) -> dict[int, float]:
-    """Like Resemblance, without an index: position to the share of the text's information."""
-    words = set(terms(text))
-    holding = {word: [at for at, one in enumerate(texts) if word in one] for word in words}
-    size = len(texts)
-    information = {
-        w: math.log(1 + (size - len(h) + 0.5) / (len(h) + 0.5)) for w, h in holding.items()
-    }
-    whole = sum(information.values()) or 1.0
-    found: dict[int, float] = defaultdict(float)
-    for word, positions in holding.items():
-        for at in positions:
-            found[at] += information[word] / whole / (0.5 + len(texts[at]) / 200)
-    return found
-
-
-def _fused(table: Table) -> dict[Any, float]:
-    whole: dict[Any, float] = defaultdict(float)
-    for scores in table.values():
-        highest = max(scores.values(), default=0.0) or 1.0
-        for one, value in scores.items():
-            whole[one] += value / highest
-    return whole
-
-
-def _best(scores: Mapping[Any, float], count: int) -> list[Any]:
-    held = [one for one, value in scores.items() if value > 0]
-    return sorted(held, key=lambda one: (-scores[one], str(one)))[:count]
-
-
-def _nearest(tree: Tree, files: Sequence[str], of: Callable[[str, str], float]) -> Scores:
-    return {test: max(of(test, source) for source in files) for test in tree.files}
-
-
-def _same_path(test: str, source: str) -> float:
-    """Whether a test's whole path has the words of a source's (tests/model_fields/test_integer)."""
-    own = folder_words(source) | stem_words(source)
-    return len(own & (folder_words(test) | stem_words(test))) / max(1, len(own))
